@@ -1,0 +1,1 @@
+//! Image trees: recipes, and what makes a template of them.

@@ -1,0 +1,23 @@
+//! The nouns of SoulBox: ids, specifications, states and causes. One file each, no I/O.
+//!
+//! | Noun | File |
+//! |---|---|
+//! | sandbox id | [`id`] |
+//! | what a sandbox is asked to be | [`spec`] |
+//! | limits and sizes | [`limits`], [`size`] |
+//! | why something ended | [`cause`] |
+//! | the steps of a create, timed | [`phase`] |
+
+pub mod cause;
+pub mod id;
+pub mod limits;
+pub mod phase;
+pub mod size;
+pub mod spec;
+
+pub use cause::Cause;
+pub use id::{IdError, SandboxId, TemplateName};
+pub use limits::{LimitError, Limits};
+pub use phase::Phases;
+pub use size::{ByteSize, SizeError};
+pub use spec::{Isolation, Mount, MountError, NetworkMode, SandboxSpec};

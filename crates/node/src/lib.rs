@@ -1,0 +1,1 @@
+//! One machine: pools, template trees, leases, reclaim.

@@ -1,0 +1,1 @@
+//! Isolation: the driver trait and the native driver.

@@ -1,0 +1,1 @@
+//! Every default, limit, time-out, port and path of the product.

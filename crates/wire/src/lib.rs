@@ -1,0 +1,1 @@
+//! What travels between processes: envd messages, Connect framing, the spawner's protocol.
