@@ -7,10 +7,12 @@
 //! | limits and sizes | [`limits`], [`size`] |
 //! | why something ended | [`cause`] |
 //! | the steps of a create, timed | [`phase`] |
+//! | the name that was probably meant | [`mod@nearest`] |
 
 pub mod cause;
 pub mod id;
 pub mod limits;
+pub mod nearest;
 pub mod phase;
 pub mod size;
 pub mod spec;
@@ -18,6 +20,7 @@ pub mod spec;
 pub use cause::Cause;
 pub use id::{IdError, SandboxId, TemplateName};
 pub use limits::{LimitError, Limits};
+pub use nearest::nearest;
 pub use phase::Phases;
 pub use size::{ByteSize, SizeError};
 pub use spec::{Isolation, Mount, MountError, NetworkMode, SandboxSpec};

@@ -1,0 +1,60 @@
+//! The settings themselves, one file for each section of `soulbox.toml`.
+
+/// Declares a section: each line is one setting with its documentation, type, default (a function
+/// of the host) and accepted values.
+macro_rules! section {
+    (
+        $(#[doc = $about:literal])+
+        $section:literal $type:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $name:ident: $kind:ty = $default:expr, $accept:expr;
+            )+
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $type {
+            $(
+                $(#[doc = $doc])+
+                pub $name: $kind,
+            )+
+        }
+
+        impl $type {
+            pub(crate) fn read(
+                reader: &mut $crate::reader::Reader<'_>,
+            ) -> Result<Self, $crate::load::SettingError> {
+                Ok(Self {
+                    $($name: reader.read::<$kind>(
+                        &$crate::reader::Definition {
+                            section: $section,
+                            name: stringify!($name),
+                            about: concat!($($doc),+),
+                        },
+                        $default,
+                        &$accept,
+                    )?,)+
+                })
+            }
+        }
+    };
+}
+
+mod agent;
+mod execute;
+mod log;
+mod network;
+mod paths;
+mod pool;
+mod sandbox;
+mod spawner;
+
+pub use agent::Agent;
+pub use execute::Execute;
+pub use log::Log;
+pub use network::Network;
+pub use paths::Paths;
+pub use pool::Pool;
+pub use sandbox::Sandbox;
+pub use spawner::Spawner;

@@ -1,0 +1,32 @@
+//! The process that makes sandboxes.
+
+use crate::value::Accept;
+use soulbox_model::ByteSize;
+use std::time::Duration;
+
+section! {
+    /// The process that makes sandboxes for the engine.
+    "spawner" Spawner {
+        /// How long it may take to say that it is there.
+        start_timeout: Duration = |_| Duration::from_secs(10), Accept::between(
+            Duration::from_millis(100),
+            Duration::from_secs(300),
+        );
+        /// How long one create may take, until the agent inside says that it is ready.
+        create_timeout: Duration = |_| Duration::from_secs(10), Accept::between(
+            Duration::from_millis(100),
+            Duration::from_secs(300),
+        );
+        /// How long the end of a sandbox may take: its last process gone, its cgroups removed.
+        destroy_timeout: Duration = |_| Duration::from_secs(30), Accept::between(
+            Duration::from_millis(100),
+            Duration::from_secs(300),
+        );
+        /// The most sandboxes that are created at the same time; others wait in order.
+        concurrency: u32 = |_| 32, Accept::between(1, 1024);
+        /// The longest message between the engine and the spawner. Both make their messages
+        /// themselves, so a longer one is a fault; the kernel's limit for one packet is near
+        /// 200 KiB by default (`net.core.wmem_max`).
+        message: ByteSize = |_| ByteSize::kib(64), Accept::between(ByteSize::kib(4), ByteSize::kib(192));
+    }
+}
