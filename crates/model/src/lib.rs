@@ -4,6 +4,7 @@
 //! |---|---|
 //! | sandbox id | [`id`] |
 //! | what a sandbox is asked to be | [`spec`] |
+//! | the language of a piece of code | [`language`] |
 //! | limits and sizes | [`limits`], [`size`] |
 //! | why something ended | [`cause`] |
 //! | the steps of a create, timed | [`phase`] |
@@ -11,6 +12,7 @@
 
 pub mod cause;
 pub mod id;
+pub mod language;
 pub mod limits;
 pub mod nearest;
 pub mod phase;
@@ -19,6 +21,7 @@ pub mod spec;
 
 pub use cause::Cause;
 pub use id::{IdError, SandboxId, TemplateName};
+pub use language::{Language, LanguageError};
 pub use limits::{LimitError, Limits};
 pub use nearest::nearest;
 pub use phase::Phases;
