@@ -1,1 +1,24 @@
-//! System calls: the only crate with unsafe code.
+//! System calls that `rustix` does not offer safely: the only crate with unsafe code.
+//!
+//! It decides nothing: each function is one call (or one call's inseparable sequence) of Linux,
+//! with its SAFETY reason. What `rustix` offers safely is used from there directly.
+//!
+//! | Family | File |
+//! |---|---|
+//! | new processes in new namespaces | [`clone`] |
+//! | descriptor numbers | [`descriptor`] |
+//! | starting a program from a descriptor | [`execute`] |
+//! | attributes of mounts | [`mount`] |
+//! | moving the caller between namespaces | [`namespace`] |
+//! | links, addresses, routes, netfilter | [`netlink`] |
+//! | a dead child's accounts | [`wait`] |
+
+#![allow(unsafe_code)]
+
+pub mod clone;
+pub mod descriptor;
+pub mod execute;
+pub mod mount;
+pub mod namespace;
+pub mod netlink;
+pub mod wait;
