@@ -1,1 +1,13 @@
 //! What travels between processes: envd messages, Connect framing, the spawner's protocol.
+//!
+//! Shapes and pure functions only: nothing here reads, writes, waits or decides.
+//!
+//! | What | File |
+//! |---|---|
+//! | frames, codes and errors of Connect RPC | [`connect`] |
+//! | messages of the agent's services and routes | [`envd`] |
+//! | what the engine and its spawner say to each other | [`spawner`] |
+
+pub mod connect;
+pub mod envd;
+pub mod spawner;
