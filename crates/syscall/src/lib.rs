@@ -11,6 +11,8 @@
 //! | attributes of mounts | [`mount`] |
 //! | moving the caller between namespaces | [`namespace`] |
 //! | links, addresses, routes, netfilter | [`netlink`] |
+//! | starting programs, hearing of their end | [`process`] |
+//! | pseudo-terminals | [`terminal`] |
 //! | a dead child's accounts | [`wait`] |
 
 #![allow(unsafe_code)]
@@ -20,5 +22,7 @@ pub mod descriptor;
 pub mod execute;
 pub mod mount;
 pub mod namespace;
+pub mod process;
+pub mod terminal;
 pub mod netlink;
 pub mod wait;
