@@ -22,7 +22,7 @@ pub mod descriptor;
 pub mod execute;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
 pub mod process;
 pub mod terminal;
-pub mod netlink;
 pub mod wait;

@@ -78,7 +78,10 @@ impl Socket {
             SocketFlags::CLOEXEC,
             protocol,
         )?;
-        Ok(Self { fd, next: Cell::new(1) })
+        Ok(Self {
+            fd,
+            next: Cell::new(1),
+        })
     }
 
     /// Sends all requests of `batch` at once and waits until Linux has worked through them.
@@ -92,9 +95,13 @@ impl Socket {
         };
         let mut first = None;
         loop {
-            let received = self.receive().map_err(|errno| sent.refused(sent.last, errno))?;
+            let received = self
+                .receive()
+                .map_err(|errno| sent.refused(sent.last, errno))?;
             for reply in message::replies(&received) {
-                let Reply::Ended { sequence, errno } = reply else { continue };
+                let Reply::Ended { sequence, errno } = reply else {
+                    continue;
+                };
                 if let (Some(errno), None, true) = (errno, first, sent.owns(sequence)) {
                     first = Some(sent.refused(sequence, errno));
                 }
@@ -115,10 +122,16 @@ impl Socket {
             return Ok(());
         };
         loop {
-            let received = self.receive().map_err(|errno| sent.refused(sent.last, errno))?;
+            let received = self
+                .receive()
+                .map_err(|errno| sent.refused(sent.last, errno))?;
             for reply in message::replies(&received) {
                 match reply {
-                    Reply::Entry { sequence, kind, payload } if sequence == sent.last => {
+                    Reply::Entry {
+                        sequence,
+                        kind,
+                        payload,
+                    } if sequence == sent.last => {
                         each(kind, payload);
                     }
                     Reply::Ended { sequence, errno } if sequence == sent.last => {
@@ -159,7 +172,11 @@ impl Socket {
         };
         let first = self.next.get();
         let count = u32::try_from(asked.len()).unwrap_or(u32::MAX);
-        let sent = Sent { first, last: first.wrapping_add(count - 1), asked };
+        let sent = Sent {
+            first,
+            last: first.wrapping_add(count - 1),
+            asked,
+        };
         self.next.set(sent.last.wrapping_add(1));
         rustix::net::send(&self.fd, &bytes, SendFlags::empty())
             .map_err(|errno| sent.refused(sent.first, errno))?;
@@ -188,7 +205,10 @@ impl Sent {
 
     fn refused(&self, sequence: u32, errno: Errno) -> Refused {
         let index = sequence.wrapping_sub(self.first) as usize;
-        Refused { asked: self.asked.get(index).copied().unwrap_or("ask Linux"), errno }
+        Refused {
+            asked: self.asked.get(index).copied().unwrap_or("ask Linux"),
+            errno,
+        }
     }
 }
 
@@ -200,17 +220,45 @@ mod tests {
     fn the_first_refused_request_is_told_by_its_words() {
         let socket = Socket::route().unwrap();
         let mut batch = Batch::default();
-        batch.add("find loopback", libc::RTM_GETLINK, 0, &route::link_head(1, 0, 0));
-        batch.add("find a link", libc::RTM_GETLINK, 0, &route::link_head(i32::MAX, 0, 0));
-        batch.add("find another", libc::RTM_GETLINK, 0, &route::link_head(i32::MAX - 1, 0, 0));
+        batch.add(
+            "find loopback",
+            libc::RTM_GETLINK,
+            0,
+            &route::link_head(1, 0, 0),
+        );
+        batch.add(
+            "find a link",
+            libc::RTM_GETLINK,
+            0,
+            &route::link_head(i32::MAX, 0, 0),
+        );
+        batch.add(
+            "find another",
+            libc::RTM_GETLINK,
+            0,
+            &route::link_head(i32::MAX - 1, 0, 0),
+        );
         let refused = socket.run(batch).unwrap_err();
-        assert_eq!(refused, Refused { asked: "find a link", errno: Errno::NODEV });
+        assert_eq!(
+            refused,
+            Refused {
+                asked: "find a link",
+                errno: Errno::NODEV
+            }
+        );
         // The socket goes on: nothing of the first exchange is taken for the second.
         let mut names = Vec::new();
         socket
-            .list(route::list_links(), |kind, payload| names.extend(route::link_name(kind, payload)))
+            .list(route::list_links(), |kind, payload| {
+                names.extend(route::link_name(kind, payload))
+            })
             .unwrap();
-        assert!(names.iter().any(|(name, index)| name == "lo" && *index == 1), "{names:?}");
+        assert!(
+            names
+                .iter()
+                .any(|(name, index)| name == "lo" && *index == 1),
+            "{names:?}"
+        );
     }
 
     #[test]

@@ -30,7 +30,10 @@ impl Batch {
         self.bytes.extend_from_slice(head);
         pad(&mut self.bytes);
         set_length(&mut self.bytes, start);
-        Request { bytes: &mut self.bytes, start }
+        Request {
+            bytes: &mut self.bytes,
+            start,
+        }
     }
 
     /// The bytes to send, numbered from `first`, and what each request asked for; nothing when
@@ -43,7 +46,11 @@ impl Batch {
     ) -> Option<(Vec<u8>, Vec<&'static str>)> {
         let last = *self.starts.last()?;
         for (number, start) in (0u32..).zip(&self.starts) {
-            put(&mut self.bytes, start + 8, &first.wrapping_add(number).to_ne_bytes());
+            put(
+                &mut self.bytes,
+                start + 8,
+                &first.wrapping_add(number).to_ne_bytes(),
+            );
         }
         if acknowledged {
             let flags = u16::from_ne_bytes([self.bytes[last + 6], self.bytes[last + 7]]);
@@ -142,7 +149,11 @@ fn one(message: &[u8]) -> Option<Reply<'_>> {
     match i32::from(kind) {
         libc::NLMSG_ERROR | libc::NLMSG_DONE => ended(errno_at(payload)),
         _ if flags & libc::NLM_F_DUMP_INTR != 0 => ended(Some(Errno::INTR)),
-        _ => Some(Reply::Entry { sequence, kind, payload }),
+        _ => Some(Reply::Entry {
+            sequence,
+            kind,
+            payload,
+        }),
     }
 }
 
@@ -193,11 +204,32 @@ mod tests {
         assert_eq!(asked, ["a", "b"]);
         assert_eq!(bytes.len(), (16 + 8 + 8) + (16 + 4 + 8));
         let seen: Vec<_> = replies(&bytes).collect();
-        let [first, second] = seen[..] else { panic!("{seen:?}") };
-        let Reply::Entry { sequence: 7, kind: 16, payload } = first else { panic!("{first:?}") };
-        assert_eq!(attributes(&payload[8..]).collect::<Vec<_>>(), [(3, &b"lo\0"[..])]);
-        let Reply::Entry { sequence: 8, kind: 17, payload } = second else { panic!("{second:?}") };
-        let (5, inner) = attributes(payload).next().unwrap() else { panic!("{payload:?}") };
+        let [first, second] = seen[..] else {
+            panic!("{seen:?}")
+        };
+        let Reply::Entry {
+            sequence: 7,
+            kind: 16,
+            payload,
+        } = first
+        else {
+            panic!("{first:?}")
+        };
+        assert_eq!(
+            attributes(&payload[8..]).collect::<Vec<_>>(),
+            [(3, &b"lo\0"[..])]
+        );
+        let Reply::Entry {
+            sequence: 8,
+            kind: 17,
+            payload,
+        } = second
+        else {
+            panic!("{second:?}")
+        };
+        let (5, inner) = attributes(payload).next().unwrap() else {
+            panic!("{payload:?}")
+        };
         assert_eq!(attributes(inner).collect::<Vec<_>>(), [(6, &[9][..])]);
         // Only the last one asks for an answer.
         assert_eq!((bytes[6], bytes[32 + 6]), (1, 5));
@@ -216,7 +248,15 @@ mod tests {
             put(&mut lying, 0, &length.to_ne_bytes());
             assert_eq!(replies(&lying).count(), 0, "{length}");
         }
-        assert_eq!(attributes(&[3, 0, 1, 0]).count(), 0, "shorter than its own header");
-        assert_eq!(attributes(&[9, 0, 1, 0, 7]).count(), 0, "longer than what is there");
+        assert_eq!(
+            attributes(&[3, 0, 1, 0]).count(),
+            0,
+            "shorter than its own header"
+        );
+        assert_eq!(
+            attributes(&[9, 0, 1, 0, 7]).count(),
+            0,
+            "longer than what is there"
+        );
     }
 }

@@ -43,7 +43,12 @@ pub fn link_head(index: i32, flags: i32, change: i32) -> [u8; 16] {
 impl Batch {
     /// Asks to switch a link on.
     pub fn link_up(&mut self, asked: &'static str, index: i32) {
-        self.add(asked, libc::RTM_NEWLINK, 0, &link_head(index, libc::IFF_UP, libc::IFF_UP));
+        self.add(
+            asked,
+            libc::RTM_NEWLINK,
+            0,
+            &link_head(index, libc::IFF_UP, libc::IFF_UP),
+        );
     }
 
     /// Asks to remove a link by its name.
@@ -74,19 +79,22 @@ impl Batch {
             .attribute(libc::IFLA_NUM_TX_QUEUES, &one)
             .attribute(libc::IFLA_NUM_RX_QUEUES, &one)
             .nested(libc::IFLA_LINKINFO, |info| {
-                info.attribute(libc::IFLA_INFO_KIND, b"veth").nested(libc::IFLA_INFO_DATA, |data| {
-                    data.nested(VETH_INFO_PEER, |peer| {
-                        peer.raw(&end_head(there));
-                        peer.attribute(libc::IFLA_IFNAME, &terminated(there.name))
-                            .attribute(libc::IFLA_ADDRESS, &there.hardware)
-                            .attribute(libc::IFLA_NUM_TX_QUEUES, &one)
-                            .attribute(libc::IFLA_NUM_RX_QUEUES, &one)
-                            .attribute(
-                                libc::IFLA_NET_NS_FD,
-                                &namespace.as_raw_fd().to_ne_bytes(),
-                            );
-                    });
-                });
+                info.attribute(libc::IFLA_INFO_KIND, b"veth").nested(
+                    libc::IFLA_INFO_DATA,
+                    |data| {
+                        data.nested(VETH_INFO_PEER, |peer| {
+                            peer.raw(&end_head(there));
+                            peer.attribute(libc::IFLA_IFNAME, &terminated(there.name))
+                                .attribute(libc::IFLA_ADDRESS, &there.hardware)
+                                .attribute(libc::IFLA_NUM_TX_QUEUES, &one)
+                                .attribute(libc::IFLA_NUM_RX_QUEUES, &one)
+                                .attribute(
+                                    libc::IFLA_NET_NS_FD,
+                                    &namespace.as_raw_fd().to_ne_bytes(),
+                                );
+                        });
+                    },
+                );
             });
     }
 
@@ -94,9 +102,8 @@ impl Batch {
     /// and value.
     pub fn link_ipv4(&mut self, asked: &'static str, index: i32, switches: &[(u16, u32)]) {
         let family = u16::try_from(libc::AF_INET).unwrap_or_default();
-        self.add(asked, libc::RTM_SETLINK, 0, &link_head(index, 0, 0)).nested(
-            libc::IFLA_AF_SPEC,
-            |spec| {
+        self.add(asked, libc::RTM_SETLINK, 0, &link_head(index, 0, 0))
+            .nested(libc::IFLA_AF_SPEC, |spec| {
                 spec.nested(family, |ipv4| {
                     ipv4.nested(IFLA_INET_CONF, |list| {
                         for (number, value) in switches {
@@ -104,8 +111,7 @@ impl Batch {
                         }
                     });
                 });
-            },
-        );
+            });
     }
 
     /// Asks to give a link an address of a range of two (RFC 3021).
@@ -114,9 +120,14 @@ impl Batch {
         head[0] = family();
         head[1] = 31;
         head[4..8].copy_from_slice(&index.to_ne_bytes());
-        self.add(asked, libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &head)
-            .attribute(libc::IFA_LOCAL, &address.octets())
-            .attribute(libc::IFA_ADDRESS, &address.octets());
+        self.add(
+            asked,
+            libc::RTM_NEWADDR,
+            libc::NLM_F_CREATE | libc::NLM_F_EXCL,
+            &head,
+        )
+        .attribute(libc::IFA_LOCAL, &address.octets())
+        .attribute(libc::IFA_ADDRESS, &address.octets());
     }
 
     /// Asks for the default route.
@@ -127,9 +138,14 @@ impl Batch {
         head[5] = libc::RTPROT_BOOT;
         head[6] = libc::RT_SCOPE_UNIVERSE;
         head[7] = libc::RTN_UNICAST;
-        self.add(asked, libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &head)
-            .attribute(libc::RTA_GATEWAY, &gateway.octets())
-            .attribute(libc::RTA_OIF, &index.to_ne_bytes());
+        self.add(
+            asked,
+            libc::RTM_NEWROUTE,
+            libc::NLM_F_CREATE | libc::NLM_F_EXCL,
+            &head,
+        )
+        .attribute(libc::RTA_GATEWAY, &gateway.octets())
+        .attribute(libc::RTA_OIF, &index.to_ne_bytes());
     }
 
     /// Asks for a neighbour that never has to be looked for and never expires.
@@ -144,16 +160,26 @@ impl Batch {
         head[0] = family();
         head[4..8].copy_from_slice(&index.to_ne_bytes());
         head[8..10].copy_from_slice(&libc::NUD_PERMANENT.to_ne_bytes());
-        self.add(asked, libc::RTM_NEWNEIGH, libc::NLM_F_CREATE | libc::NLM_F_REPLACE, &head)
-            .attribute(NDA_DST, &address.octets())
-            .attribute(NDA_LLADDR, &hardware);
+        self.add(
+            asked,
+            libc::RTM_NEWNEIGH,
+            libc::NLM_F_CREATE | libc::NLM_F_REPLACE,
+            &head,
+        )
+        .attribute(NDA_DST, &address.octets())
+        .attribute(NDA_LLADDR, &hardware);
     }
 }
 
 /// The question for all links, for [`super::Socket::list`].
 pub fn list_links() -> Batch {
     let mut batch = Batch::default();
-    batch.add("list links", libc::RTM_GETLINK, libc::NLM_F_DUMP, &link_head(0, 0, 0));
+    batch.add(
+        "list links",
+        libc::RTM_GETLINK,
+        libc::NLM_F_DUMP,
+        &link_head(0, 0, 0),
+    );
     batch
 }
 

@@ -1,0 +1,17 @@
+//! What is made before the crate is compiled: the static programs.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a build script starts cargo and reads its variables"
+)]
+#![allow(
+    clippy::print_stdout,
+    reason = "a build script speaks to cargo on standard output"
+)]
+
+#[path = "build/programs.rs"]
+mod programs;
+
+fn main() -> Result<(), String> {
+    programs::build()
+}

@@ -1,0 +1,29 @@
+//! The native driver: Linux namespaces, an overlay root, cgroups and a system-call filter.
+//!
+//! Two halves that speak over a socket (`soulbox_wire::spawner`): the **spawner**, a small
+//! single-threaded process that makes the sandboxes, and the **driver** in the engine.
+//!
+//! | Story | File |
+//! |---|---|
+//! | the spawner's loop | [`spawner`] |
+//! | its own mount namespace, and the kit in it | `home`, `kit` |
+//! | making a slot and a sandbox, from outside | `builder`, `tree`, [`cgroup`], `slot_network` |
+//! | the same from inside, up to the agent | `guest`, `guest_mount`, `mask` |
+//! | giving back | `undo` |
+//! | packets with descriptors | [`channel`] |
+//! | the engine's half | [`driver`] |
+
+mod builder;
+pub mod cgroup;
+pub mod channel;
+pub mod driver;
+mod guest;
+mod guest_mount;
+mod home;
+mod kit;
+mod mask;
+mod slot_network;
+pub mod spawner;
+pub mod step;
+mod tree;
+mod undo;

@@ -1,0 +1,473 @@
+//! The spawner's side of a create, and what it keeps of each sandbox.
+
+use super::cgroup::{Group, Layout, Parents};
+use super::channel;
+use super::guest::{self, Order, Report};
+use super::home;
+use super::slot_network as network;
+use super::spawner::create_deadline;
+use super::step::{Step, StepError};
+use super::tree;
+use super::undo::Undo;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, Uid};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal};
+use rustix::thread::CapabilitiesSecureBits;
+use soulbox_syscall::clone::{Namespaces, Side, clone_process};
+use soulbox_syscall::mount::{Attributes, set_attributes};
+use soulbox_syscall::namespace::enter_network_namespace;
+use soulbox_syscall::wait;
+use soulbox_wire::spawner::{CgroupLimits, Create, Failure, Init, Network, StopAt, Usage};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// How many host ids a sandbox has: the sixteen bits that Linux distributions number users in.
+const IDS: u32 = 65_536;
+
+/// What the spawner makes sandboxes from.
+pub(super) struct Builder {
+    agent: OwnedFd,
+    home_network: OwnedFd,
+    parents: Parents,
+    id_base: u32,
+    network: network::Plan,
+}
+
+/// How far a slot has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Network namespace and cgroups are there.
+    Slot,
+    /// The child builds its tree.
+    Building,
+    /// The child waits for its start.
+    Prepared,
+    /// The agent is being started.
+    Starting,
+    /// The agent accepts connections.
+    Running,
+    /// It is being ended.
+    Ending,
+}
+
+/// What the spawner keeps of a slot and the sandbox in it.
+pub(super) struct Sandbox {
+    slot: u32,
+    stage: Stage,
+    stop_at: StopAt,
+    group: Rc<Group>,
+    namespace: Rc<OwnedFd>,
+    resolver: Vec<OwnedFd>,
+    child: Option<Child>,
+    phases: Vec<(String, u64)>,
+    clock: Instant,
+    deadline: Option<Instant>,
+    failure_told: bool,
+    ended: Option<wait::Ended>,
+    usage: Usage,
+    undo: Undo,
+}
+
+struct Child {
+    pid: Pid,
+    pidfd: OwnedFd,
+    channel: Option<OwnedFd>,
+    ready: Option<OwnedFd>,
+}
+
+impl Builder {
+    /// Settles the process: rights, mount namespace, cgroups.
+    pub(super) fn new(init: &Init, descriptors: Vec<OwnedFd>) -> Result<Self, StepError> {
+        let agent = descriptors.into_iter().next();
+        let agent = agent
+            .ok_or(Errno::BADF)
+            .step(|| "find the agent's program".to_owned())?;
+        // Without this, taking an owner's uid for a moment would drop all capabilities.
+        rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::NO_SETUID_FIXUP)
+            .step(|| "keep capabilities over a change of user".to_owned())?;
+        let layout = Layout::of_host()
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+            .step(|| "read the mount table".to_owned())?;
+        if let Some(missing) = layout.missing.first() {
+            return Err(Errno::NODEV)
+                .step(|| format!("limit {}: the host has no such cgroup", missing.name()));
+        }
+        let parents = Parents::open(&layout, &init.cgroup)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let home_network = rustix::fs::open("/proc/self/ns/net", flags, Mode::empty())
+            .step(|| "open the host's network namespace".to_owned())?;
+        let network = network::Plan::new(&init.subnet)?;
+        home::settle(&init.roots, &init.scratch)?;
+        Ok(Self {
+            agent,
+            home_network,
+            parents,
+            id_base: init.id_base,
+            network,
+        })
+    }
+
+    /// Makes a slot's network namespace and cgroups.
+    pub(super) fn make_slot(&self, slot: u32, network: Network) -> Result<Sandbox, StepError> {
+        let clock = Instant::now();
+        let mut undo = Undo::default();
+        let made = network::create(&self.network, self.home_network.as_fd(), slot, network)?;
+        undo.push(format!("remove the network of slot {slot}"), made.undo);
+        let mut phases = vec![("network".to_owned(), micros_since(clock))];
+        let lap = Instant::now();
+        let group = Rc::new(self.parents.make(slot)?);
+        let removed = Rc::clone(&group);
+        undo.push(format!("remove the cgroups of slot {slot}"), move || {
+            removed.remove()
+        });
+        phases.push(("cgroup".to_owned(), micros_since(lap)));
+        Ok(Sandbox {
+            slot,
+            stage: Stage::Slot,
+            stop_at: StopAt::Running,
+            group,
+            namespace: Rc::new(made.namespace),
+            resolver: made.resolver,
+            child: None,
+            phases,
+            clock: Instant::now(),
+            deadline: None,
+            failure_told: false,
+            ended: None,
+            usage: Usage::default(),
+            undo,
+        })
+    }
+
+    /// Makes a sandbox in its slot, as far as the child can go on by itself.
+    pub(super) fn create(
+        &self,
+        sandbox: &mut Sandbox,
+        create: Create,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), StepError> {
+        if create.layers.is_empty() || descriptors.len() != create.mounts.len() + 1 {
+            return Err(Errno::INVAL).step(|| "read the order for a sandbox".to_owned());
+        }
+        sandbox.clock = Instant::now();
+        sandbox.deadline = Some(create_deadline());
+        sandbox.stop_at = create.stop_at;
+        sandbox.group.limit(&create.limits)?;
+        sandbox.lap("limits");
+        let mut descriptors = descriptors.into_iter();
+        let listener = descriptors.next();
+        let mounts: Vec<_> = descriptors.collect();
+        let listener = listener
+            .ok_or(Errno::BADF)
+            .step(|| "find the listener".to_owned())?;
+        self.clone_child(sandbox, &create)?;
+        sandbox.lap("clone");
+        let root_id = self.id_base + sandbox.slot * IDS;
+        let child = sandbox
+            .child
+            .as_mut()
+            .ok_or(Errno::CHILD)
+            .step(|| "find the child".to_owned())?;
+        write_id_maps(child.pid, root_id)?;
+        let user_namespace = tree::user_namespace(child.pid)?;
+        let overlays = tree::make(
+            &create.layers,
+            &create.storage,
+            root_id,
+            user_namespace.as_fd(),
+        )?;
+        for (mount, tree) in create.mounts.iter().zip(&mounts) {
+            let shift = mount.shift_ids.then_some(user_namespace.as_fd());
+            let mut attributes = Attributes::NO_SUID | Attributes::NO_DEVICES;
+            attributes.set(Attributes::READ_ONLY, mount.read_only);
+            set_attributes(tree.as_fd(), attributes, shift, true)
+                .step(|| format!("shift the owners of the mount on {}", mount.at))?;
+        }
+        let entrances = sandbox.group.entrances()?;
+        let (ready, ready_child) =
+            pipe_with(PipeFlags::CLOEXEC).step(|| "make the ready pipe".to_owned())?;
+        child.ready = Some(ready);
+        let all: Vec<BorrowedFd<'_>> = overlays
+            .iter()
+            .chain(&mounts)
+            .chain(&entrances)
+            .chain([&listener, &ready_child, &self.agent])
+            .map(AsFd::as_fd)
+            .collect();
+        send(
+            child.channel.as_ref(),
+            &Order::Build {
+                entrances: entrances.len(),
+            },
+            &all,
+        )?;
+        sandbox.lap("tree");
+        Ok(())
+    }
+
+    /// Clones the child: owned by the sandbox's owner, in its network and, on v2, its cgroup.
+    fn clone_child(&self, sandbox: &mut Sandbox, create: &Create) -> Result<(), StepError> {
+        let (mine, childs) = channel::pair().step(|| "make a channel".to_owned())?;
+        let namespaces = Namespaces::USER
+            | Namespaces::MOUNT
+            | Namespaces::PID
+            | Namespaces::IPC
+            | Namespaces::UTS;
+        enter_network_namespace(sandbox.namespace.as_fd())
+            .step(|| "enter the sandbox's network".to_owned())?;
+        let side = set_effective_user(create.owner)
+            .and_then(|()| clone_process(namespaces, sandbox.group.birthplace()));
+        if let Ok(Side::Child) = side {
+            guest::run(create, childs);
+        }
+        let back =
+            set_effective_user(0).and_then(|()| enter_network_namespace(self.home_network.as_fd()));
+        if back.is_err() {
+            // Nothing that this process did from here on would be done as who and where it is
+            // meant to be. The engine starts another one.
+            std::process::abort();
+        }
+        match side.step(|| "clone a process in new namespaces".to_owned())? {
+            Side::Child => unreachable_child(),
+            Side::Parent { pid, pidfd } => {
+                sandbox.child = Some(Child {
+                    pid,
+                    pidfd,
+                    channel: Some(mine),
+                    ready: None,
+                });
+                sandbox.stage = Stage::Building;
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets a prepared sandbox run.
+    pub(super) fn start(
+        &self,
+        sandbox: &mut Sandbox,
+        limits: &CgroupLimits,
+    ) -> Result<(), StepError> {
+        if sandbox.stage != Stage::Prepared {
+            return Err(Errno::INVAL).step(|| "start a sandbox that is not prepared".to_owned());
+        }
+        sandbox.clock = Instant::now();
+        sandbox.group.limit(limits)?;
+        sandbox.lap("limits");
+        let channel = sandbox
+            .child
+            .as_ref()
+            .and_then(|child| child.channel.as_ref());
+        send(channel, &Order::Run, &[])?;
+        sandbox.stage = Stage::Starting;
+        sandbox.deadline = Some(create_deadline());
+        Ok(())
+    }
+}
+
+/// The child never comes back from [`guest::run`].
+fn unreachable_child() -> ! {
+    std::process::abort()
+}
+
+fn send(
+    channel: Option<&OwnedFd>,
+    order: &Order,
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<(), StepError> {
+    let send = || match channel {
+        Some(channel) => channel::send(channel, order, descriptors).map_err(|_| Errno::PIPE),
+        None => Err(Errno::NOTCONN),
+    };
+    send().step(|| "order the sandbox's first process".to_owned())
+}
+
+/// Takes an effective user id; the real and saved ones stay root's.
+fn set_effective_user(uid: u32) -> Result<(), Errno> {
+    rustix::thread::set_thread_res_uid(None, Some(Uid::from_raw(uid)), None)
+}
+
+fn write_id_maps(pid: Pid, root_id: u32) -> Result<(), StepError> {
+    let map = format!("0 {root_id} {IDS}");
+    for file in ["uid_map", "gid_map"] {
+        let path = format!("/proc/{}/{file}", pid.as_raw_nonzero());
+        let write = || -> Result<(), Errno> {
+            let fd = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+            rustix::io::write(&fd, map.as_bytes()).map(|_| ())
+        };
+        write().step(|| format!("write {map:?} to {path}"))?;
+    }
+    Ok(())
+}
+
+fn micros_since(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Sandbox {
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub(super) fn channel(&self) -> Option<&OwnedFd> {
+        self.child.as_ref()?.channel.as_ref()
+    }
+
+    pub(super) fn ready(&self) -> Option<&OwnedFd> {
+        self.child.as_ref()?.ready.as_ref()
+    }
+
+    pub(super) fn pidfd(&self) -> Option<&OwnedFd> {
+        Some(&self.child.as_ref()?.pidfd)
+    }
+
+    /// The phases since they were taken last.
+    pub(super) fn take_phases(&mut self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.phases)
+    }
+
+    /// The resolver's sockets, once.
+    pub(super) fn take_resolver(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.resolver)
+    }
+
+    /// True the first time only.
+    pub(super) fn note_failure(&mut self) -> bool {
+        !std::mem::replace(&mut self.failure_told, true)
+    }
+
+    fn lap(&mut self, name: &str) {
+        self.phases
+            .push((name.to_owned(), micros_since(self.clock)));
+        self.clock = Instant::now();
+    }
+
+    pub(super) fn limit(&self, limits: &CgroupLimits) -> Result<(), StepError> {
+        self.group.limit(limits)
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.group.usage()
+    }
+
+    /// Reads the child's report. `Ok(Some(Prepared))` when it waits for its start now.
+    pub(super) fn hear(&mut self) -> Result<Option<StopAt>, Failure> {
+        let Some(child) = self.child.as_mut() else {
+            return Ok(None);
+        };
+        let Some(channel) = child.channel.as_ref() else {
+            return Ok(None);
+        };
+        match channel::receive::<Report>(channel) {
+            Ok((Report::Built { phases }, _)) => {
+                self.phases.extend(phases);
+                self.clock = Instant::now();
+                if self.stop_at == StopAt::Running {
+                    self.stage = Stage::Starting;
+                    return Ok(None);
+                }
+                self.stage = Stage::Prepared;
+                self.deadline = None;
+                Ok(Some(StopAt::Prepared))
+            }
+            Ok((Report::Failed(failure), _)) => Err(failure),
+            // It became the agent, or died: the pidfd tells.
+            Err(_) => {
+                child.channel = None;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads the ready pipe. Tells the pid when the agent accepts connections.
+    pub(super) fn hear_ready(&mut self) -> Result<Option<u32>, Failure> {
+        let Some(child) = self.child.as_mut() else {
+            return Ok(None);
+        };
+        let Some(ready) = child.ready.take() else {
+            return Ok(None);
+        };
+        let mut byte = [0];
+        if rustix::io::read(&ready, &mut byte) != Ok(1) {
+            // It ended before it was ready: the pidfd tells.
+            return Ok(None);
+        }
+        child.channel = None;
+        let pid = u32::try_from(child.pid.as_raw_nonzero().get()).unwrap_or(0);
+        self.stage = Stage::Running;
+        self.deadline = None;
+        self.lap("agent");
+        Ok(Some(pid))
+    }
+
+    /// Kills PID 1, and with it the sandbox; false when there is none.
+    pub(super) fn kill(&mut self) -> bool {
+        let Some(child) = self.child.as_ref() else {
+            return false;
+        };
+        if self.ended.is_some() {
+            return false;
+        }
+        self.stage = Stage::Ending;
+        self.deadline = None;
+        let _ = rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL);
+        true
+    }
+
+    /// Collects PID 1; true once it has ended.
+    pub(super) fn collect(&mut self) -> bool {
+        let Some(child) = self.child.as_ref() else {
+            return true;
+        };
+        if self.ended.is_none() {
+            match wait::try_wait(child.pid) {
+                Ok(Some(ended)) => self.ended = Some(ended),
+                Ok(None) => return false,
+                Err(_) => {
+                    self.ended = Some(wait::Ended {
+                        code: None,
+                        signal: None,
+                        cpu: std::time::Duration::ZERO,
+                    });
+                }
+            }
+        }
+        true
+    }
+
+    /// Waits for PID 1's end, which was asked for.
+    pub(super) fn collect_blocking(&mut self) {
+        while !self.collect() {
+            let Some(child) = self.child.as_ref() else {
+                return;
+            };
+            let mut watched = [rustix::event::PollFd::new(
+                &child.pidfd,
+                rustix::event::PollFlags::IN,
+            )];
+            let _ = rustix::event::poll(&mut watched, None);
+        }
+    }
+
+    /// Reads the accounts a last time and gives everything back.
+    pub(super) fn give_back(&mut self) -> Vec<Failure> {
+        self.usage = self.group.usage();
+        if let (Some(ended), 0) = (self.ended, self.usage.cpu_us) {
+            self.usage.cpu_us = u64::try_from(ended.cpu.as_micros()).unwrap_or(u64::MAX);
+        }
+        self.child = None;
+        self.undo.run()
+    }
+
+    /// Whether it ran, the signal that ended PID 1, and what it had used.
+    pub(super) fn account(&self) -> (bool, i32, Usage) {
+        let signal = self.ended.and_then(|ended| ended.signal).unwrap_or(0);
+        (self.ended.is_some(), signal, self.usage)
+    }
+}

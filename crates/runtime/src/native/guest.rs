@@ -1,0 +1,258 @@
+//! The child's side of a create: from the first instruction in new namespaces to the agent.
+//!
+//! It runs in a copy of the spawner and ends in `exec`; it never returns into the spawner's code,
+//! whose values (and their undos) are not its own.
+
+use super::channel;
+use super::home::{self, KIT_DEV, KIT_EMPTY, KIT_SYS, ROOT};
+use super::step::{Step, StepError};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
+use rustix::process::{Resource, Rlimit, Signal};
+use serde::{Deserialize, Serialize};
+use soulbox_syscall::{descriptor, execute, namespace};
+use soulbox_wire::spawner::{Create, Failure, StopAt};
+use std::time::Instant;
+
+/// What the spawner tells its child.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Order {
+    /// The id maps are written. Descriptors, in this order: the overlays, the mounts, the v1
+    /// cgroups' entrances, the agent's listener, its ready pipe, its program.
+    Build {
+        /// How many v1 entrances come.
+        entrances: usize,
+    },
+    /// Run the agent.
+    Run,
+}
+
+/// What the child tells the spawner.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Report {
+    /// All is ready but for the agent; sent before it waits or goes on.
+    Built {
+        /// Steps and their lengths in microseconds.
+        phases: Vec<(String, u64)>,
+    },
+    /// A step failed; the child ends after this.
+    Failed(Failure),
+}
+
+/// The name that a sandbox gives itself.
+const HOST_NAME: &[u8] = b"sandbox";
+
+/// Open files: programs that use `select` need the low soft limit (FD_SETSIZE is 1024), servers
+/// raise theirs up to the hard one. The same pair as systemd's default.
+const OPEN_FILES: (u64, u64) = (1024, 524_288);
+
+/// Runs the child's side. Does not return.
+pub(super) fn run(create: &Create, channel: OwnedFd) -> ! {
+    // The spawner's other descriptors belong to other sandboxes.
+    let Ok(channel) = descriptor::keep(channel) else {
+        std::process::exit(1)
+    };
+    let Err(error) = build_and_execute(create, &channel);
+    // The spawner learns of the child's death in any case; the reason is what may be lost.
+    let _ = channel::send(&channel, &Report::Failed(error.failure()), &[]);
+    std::process::exit(1)
+}
+
+/// What never is: the agent runs instead.
+enum Never {}
+
+fn build_and_execute(create: &Create, channel: &OwnedFd) -> Result<Never, StepError> {
+    let (entrances, descriptors) = match receive(channel)? {
+        (Order::Build { entrances }, descriptors) => (entrances, descriptors),
+        (Order::Run, _) => return Err(Errno::PROTO).step(|| "begin with running".to_owned()),
+    };
+    let mut clock = Clock::start();
+    let mut descriptors = descriptors.into_iter();
+    let mut take = |count: usize| descriptors.by_ref().take(count).collect::<Vec<_>>();
+    let overlays = take(create.layers.len());
+    let mounts = take(create.mounts.len());
+    let entrances = take(entrances);
+    let Ok([listener, ready, program]) = <[OwnedFd; 3]>::try_from(take(3)) else {
+        return Err(Errno::PROTO).step(|| "find the descriptors in the order".to_owned());
+    };
+    become_root()?;
+    enter_cgroups(&entrances)?;
+    drop(entrances);
+    clock.lap("join");
+    assemble(create, &overlays, &mounts)?;
+    drop((overlays, mounts));
+    clock.lap("mounts");
+    change_root()?;
+    rustix::system::sethostname(HOST_NAME).step(|| "set the host name".to_owned())?;
+    reset_limits()?;
+    clock.lap("root");
+    report(channel, &Report::Built { phases: clock.laps })?;
+    if create.stop_at == StopAt::Prepared {
+        let (Order::Run, _) = receive(channel)? else {
+            return Err(Errno::PROTO).step(|| "wait for the order to run".to_owned());
+        };
+    }
+    restrict()?;
+    hand_over(channel, listener, ready, program)
+}
+
+/// Steps and their lengths.
+struct Clock {
+    last: Instant,
+    laps: Vec<(String, u64)>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self {
+            last: Instant::now(),
+            laps: Vec::new(),
+        }
+    }
+
+    fn lap(&mut self, name: &str) {
+        let now = Instant::now();
+        let micros = u64::try_from((now - self.last).as_micros()).unwrap_or(u64::MAX);
+        self.laps.push((name.to_owned(), micros));
+        self.last = now;
+    }
+}
+
+fn receive(channel: &OwnedFd) -> Result<(Order, Vec<OwnedFd>), StepError> {
+    channel::receive(channel)
+        .map_err(|error| match error {
+            channel::ChannelError::Linux(errno) => errno,
+            _ => Errno::PIPE,
+        })
+        .step(|| "hear from the spawner".to_owned())
+}
+
+fn report(channel: &OwnedFd, report: &Report) -> Result<(), StepError> {
+    channel::send(channel, report, &[])
+        .map_err(|_| Errno::PIPE)
+        .step(|| "report to the spawner".to_owned())
+}
+
+/// Takes the sandbox's root as identity, in a session of its own, tied to the spawner's life.
+fn become_root() -> Result<(), StepError> {
+    let become_root = || -> Result<(), Errno> {
+        rustix::process::setsid()?;
+        rustix::thread::set_thread_groups(&[])?;
+        rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
+        rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
+        // After the change of identity, which clears it. A spawner that died before this line is
+        // noticed at the next order, whose channel is closed then.
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+    };
+    become_root().step(|| "become the sandbox's root".to_owned())
+}
+
+fn enter_cgroups(entrances: &[OwnedFd]) -> Result<(), StepError> {
+    for entrance in entrances {
+        rustix::io::write(entrance, b"0").step(|| "enter the cgroup".to_owned())?;
+    }
+    namespace::new_cgroup_namespace().step(|| "make a cgroup namespace".to_owned())
+}
+
+/// Puts the root together at [`ROOT`].
+fn assemble(create: &Create, overlays: &[OwnedFd], mounts: &[OwnedFd]) -> Result<(), StepError> {
+    for (layer, overlay) in create.layers.iter().zip(overlays) {
+        home::attach(
+            overlay,
+            &format!("{ROOT}{}", layer.at.trim_end_matches('/')),
+        )?;
+    }
+    let proc = home::filesystem(
+        "proc",
+        "",
+        MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+    )?;
+    home::attach(proc, &format!("{ROOT}/proc"))?;
+    super::mask::apply(ROOT, KIT_DEV, KIT_EMPTY)?;
+    for (part, place) in [(KIT_DEV, "/dev"), (KIT_SYS, "/sys")] {
+        home::attach(home::open_tree_copy(part)?, &format!("{ROOT}{place}"))?;
+    }
+    let no_devices = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let shm = home::tmpfs(&format!("mode=1777,size={}", create.shm), no_devices)?;
+    home::attach(shm, &format!("{ROOT}/dev/shm"))?;
+    let terminals = home::filesystem(
+        "devpts",
+        // Group 5 is `tty` in every Linux distribution.
+        "newinstance,ptmxmode=0666,mode=0620,gid=5",
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+    )?;
+    home::attach(terminals, &format!("{ROOT}/dev/pts"))?;
+    super::guest_mount::attach_all(ROOT, &create.mounts, mounts)
+}
+
+/// Makes [`ROOT`] the root and lets go of everything else.
+fn change_root() -> Result<(), StepError> {
+    rustix::process::chdir(ROOT).step(|| "enter the sandbox's root".to_owned())?;
+    rustix::process::pivot_root(".", ".").step(|| "change the root".to_owned())?;
+    unmount(".", UnmountFlags::DETACH).step(|| "let go of the spawner's mounts".to_owned())?;
+    rustix::process::chdir("/").step(|| "enter the new root".to_owned())
+}
+
+fn reset_limits() -> Result<(), StepError> {
+    let set = |resource, soft, hard| {
+        let limit = Rlimit {
+            current: Some(soft),
+            maximum: Some(hard),
+        };
+        match rustix::process::setrlimit(resource, limit) {
+            // The host gives this spawner less; what it has is what there is.
+            Err(Errno::PERM) => Ok(()),
+            other => other,
+        }
+    };
+    set(Resource::Nofile, OPEN_FILES.0, OPEN_FILES.1)
+        .and_then(|()| set(Resource::Core, 0, 0))
+        .step(|| "set the resource limits".to_owned())?;
+    rustix::process::umask(Mode::from(0o022));
+    Ok(())
+}
+
+/// Gives up every right that the sandbox is not to have.
+fn restrict() -> Result<(), StepError> {
+    Ok(())
+}
+
+/// Leaves only the agent's descriptors open and becomes the agent.
+fn hand_over(
+    channel: &OwnedFd,
+    listener: OwnedFd,
+    ready: OwnedFd,
+    program: OwnedFd,
+) -> Result<Never, StepError> {
+    let open_null = || rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty());
+    let null = [open_null(), open_null(), open_null()]
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()
+        .step(|| "open /dev/null".to_owned())?;
+    let channel = rustix::io::fcntl_dupfd_cloexec(channel, 0)
+        .step(|| "keep the channel to the spawner".to_owned())?;
+    let mut wanted: Vec<_> = null.into_iter().map(|fd| (fd, false)).collect();
+    wanted.extend([
+        (listener, false),
+        (ready, false),
+        (program, true),
+        (channel, true),
+    ]);
+    let placed = descriptor::place(wanted).step(|| "place the agent's descriptors".to_owned())?;
+    let [.., program, channel] = placed.as_slice() else {
+        std::process::exit(1)
+    };
+    let errno = execute::execute(program.as_fd(), c"soulbox-agent");
+    let failed: Result<Never, _> = Err(errno).step(|| "execute the agent".to_owned());
+    if let Err(error) = failed {
+        // The channel that the caller knows is closed by now.
+        let _ = report(channel, &Report::Failed(error.failure()));
+    }
+    std::process::exit(1)
+}

@@ -1,0 +1,269 @@
+//! What the engine and its spawner say to each other.
+//!
+//! One message is one packet of JSON on a `SOCK_SEQPACKET` socket, at most [`MAX_PACKET`] bytes;
+//! descriptors travel beside it in the order that the message's documentation gives.
+//! The engine speaks [`Request`], the spawner answers with [`Event`]s, in any order and not one
+//! for one. A slot's number names it in both directions.
+
+use serde::{Deserialize, Serialize};
+
+/// Raised whenever a message changes its meaning; the lower one of the two sides counts.
+/// A field that an older side may ignore does not raise it.
+pub const GENERATION: u32 = 1;
+
+/// The longest packet in bytes. Linux sends no larger one with default socket buffers
+/// (`net.core.wmem_default`, 212,992 bytes).
+pub const MAX_PACKET: usize = 64 * 1024;
+
+/// The most descriptors that go with one packet: half of Linux's own limit of 253
+/// (`SCM_MAX_FD` in the Linux sources).
+pub const MAX_DESCRIPTORS: usize = 120;
+
+/// The program and the settings of a spawner, its first packet.
+///
+/// Descriptor 0: the agent's program, readable and executable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Init {
+    /// The engine's [`GENERATION`].
+    pub generation: u32,
+    /// Host directories whose contents sandboxes are built from, as absolute paths.
+    /// Trees in [`Create::layers`] must lie below one of them.
+    pub roots: Vec<String>,
+    /// A directory of the host that the spawner may mount over in its own mount namespace.
+    pub scratch: String,
+    /// The name of the cgroup below which one is made for each slot.
+    pub cgroup: String,
+    /// The first host id of slot 0 (see `docs/architecture.md`, "Slots").
+    pub id_base: u32,
+    /// The subnet of sandboxes with internet, as `a.b.c.d/len`.
+    pub subnet: String,
+}
+
+/// What a slot reaches over the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Only its own loopback.
+    None,
+    /// The internet through address translation.
+    Internet,
+}
+
+/// How far a create goes before it waits for [`Request::Start`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopAt {
+    /// Namespaces and the tree are ready, the agent is not started.
+    Prepared,
+    /// The agent accepts connections.
+    Running,
+}
+
+/// Cgroup limits of one sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupLimits {
+    /// Thousandths of a CPU.
+    pub cpu_millis: u32,
+    /// Bytes of memory; swap is never allowed on top.
+    pub memory: u64,
+    /// Processes and threads.
+    pub pids: u32,
+}
+
+/// One read-only tree and where it shows in the sandbox, below a writable layer of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// The tree on the host, an absolute path.
+    pub tree: String,
+    /// Where it shows in the sandbox: `/`, or a directory of the tree at `/`.
+    pub at: String,
+}
+
+/// Where a sandbox's writes go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Storage {
+    /// A tmpfs that counts as the sandbox's memory.
+    Memory {
+        /// Its size in bytes.
+        size: u64,
+        /// The most files and directories.
+        inodes: u64,
+    },
+    /// An empty directory of the host below one of [`Init::roots`].
+    Directory {
+        /// Its absolute path.
+        path: String,
+    },
+}
+
+/// A mount of the host in the sandbox. Its tree comes as a descriptor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestMount {
+    /// Where it shows: an absolute path without `..`.
+    pub at: String,
+    /// Whether writing is refused.
+    pub read_only: bool,
+    /// Whether it is a directory (else a file).
+    pub directory: bool,
+    /// Whether ids are shifted so that owners look the same on both sides.
+    pub shift_ids: bool,
+}
+
+/// A sandbox to make.
+///
+/// Descriptors: the agent's listening socket, then one tree per entry of `mounts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Create {
+    /// The slot that it takes; made on the way when it was not prepared.
+    pub slot: u32,
+    /// What the slot reaches, in case it has to be made.
+    pub network: Network,
+    /// The host uid that creates, and so owns, its user namespace.
+    pub owner: u32,
+    /// Its trees: the first one at `/`.
+    pub layers: Vec<Layer>,
+    /// Where its writes go.
+    pub storage: Storage,
+    /// The size of `/dev/shm` in bytes.
+    pub shm: u64,
+    /// Directories and files of the host in it.
+    pub mounts: Vec<GuestMount>,
+    /// What it may use.
+    pub limits: CgroupLimits,
+    /// How far to go.
+    pub stop_at: StopAt,
+}
+
+/// What the engine asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Settings; the first packet, once.
+    Init(Init),
+    /// Make a slot's network namespace and cgroups ahead of time. Answer: [`Event::SlotReady`].
+    Slot {
+        /// Its number.
+        slot: u32,
+        /// What it reaches.
+        network: Network,
+    },
+    /// Make a sandbox. Answers: [`Event::Prepared`], [`Event::Ready`] or [`Event::Failed`].
+    Create(Box<Create>),
+    /// Let a prepared sandbox run. Answer: [`Event::Ready`] or [`Event::Failed`].
+    Start {
+        /// Its slot.
+        slot: u32,
+        /// What it may use.
+        limits: CgroupLimits,
+    },
+    /// Change the limits of a running sandbox. Answer: [`Event::Limited`].
+    Limit {
+        /// Its slot.
+        slot: u32,
+        /// What it may use.
+        limits: CgroupLimits,
+    },
+    /// Tell what a running sandbox has used. Answer: [`Event::Used`].
+    Usage {
+        /// Its slot.
+        slot: u32,
+    },
+    /// End a sandbox, or give a slot back. Answer: [`Event::Gone`].
+    Destroy {
+        /// Its slot.
+        slot: u32,
+    },
+}
+
+/// What a sandbox has used, as its cgroups count it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Processor time in microseconds.
+    pub cpu_us: u64,
+    /// The most memory at once, in bytes; 0 where Linux does not tell.
+    pub peak_memory: u64,
+    /// Processes that Linux killed for want of memory.
+    pub oom_kills: u64,
+}
+
+/// A step that failed, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What was being done, and on what.
+    pub step: String,
+    /// Linux's error number; 0 when the failure is not a system call's.
+    pub errno: i32,
+}
+
+/// What the spawner tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The spawner accepts requests.
+    Hello {
+        /// The spawner's [`GENERATION`].
+        generation: u32,
+    },
+    /// The spawner cannot work at all; it ends after this.
+    Unable(Failure),
+    /// A slot's network namespace and cgroups are ready.
+    ///
+    /// Descriptors for [`Network::Internet`]: UDP and TCP socket of its resolver.
+    SlotReady {
+        /// Its number.
+        slot: u32,
+        /// Steps and their lengths in microseconds.
+        phases: Vec<(String, u64)>,
+    },
+    /// A sandbox waits for [`Request::Start`]. Descriptors as for [`Event::SlotReady`] when
+    /// the slot was made on the way.
+    Prepared {
+        /// Its slot.
+        slot: u32,
+        /// Steps and their lengths in microseconds.
+        phases: Vec<(String, u64)>,
+    },
+    /// A sandbox's agent accepts connections. Descriptors as for [`Event::Prepared`].
+    Ready {
+        /// Its slot.
+        slot: u32,
+        /// The host's process id of its PID 1.
+        pid: u32,
+        /// Steps and their lengths in microseconds.
+        phases: Vec<(String, u64)>,
+    },
+    /// A slot or sandbox could not be made, or a limit not set. [`Event::Gone`] follows when
+    /// everything is given back.
+    Failed {
+        /// Its slot.
+        slot: u32,
+        /// What failed.
+        failure: Failure,
+    },
+    /// The limits of a running sandbox were changed.
+    Limited {
+        /// Its slot.
+        slot: u32,
+    },
+    /// What a running sandbox has used.
+    Used {
+        /// Its slot.
+        slot: u32,
+        /// The figures.
+        usage: Usage,
+    },
+    /// Everything of a slot is given back; its number may be used again.
+    Gone {
+        /// Its slot.
+        slot: u32,
+        /// Whether a sandbox ran in it.
+        ran: bool,
+        /// The signal that ended PID 1, 0 if none did.
+        signal: i32,
+        /// What it had used.
+        usage: Usage,
+        /// What could not be given back.
+        problems: Vec<Failure>,
+    },
+}
