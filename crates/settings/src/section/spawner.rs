@@ -1,7 +1,6 @@
 //! The process that makes sandboxes.
 
 use crate::value::Accept;
-use soulbox_model::ByteSize;
 use std::time::Duration;
 
 section! {
@@ -24,9 +23,5 @@ section! {
         );
         /// The most sandboxes that are created at the same time; others wait in order.
         concurrency: u32 = |_| 32, Accept::between(1, 1024);
-        /// The longest message between the engine and the spawner. Both make their messages
-        /// themselves, so a longer one is a fault; the kernel's limit for one packet is near
-        /// 200 KiB by default (`net.core.wmem_max`).
-        message: ByteSize = |_| ByteSize::kib(64), Accept::between(ByteSize::kib(4), ByteSize::kib(192));
     }
 }

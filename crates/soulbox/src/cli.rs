@@ -1,0 +1,123 @@
+//! Flags and verbs.
+
+pub(crate) mod limit;
+
+use crate::cmd::{completion, config, doctor, version};
+use crate::environment::Environment;
+use crate::exit;
+use crate::failure::Failure;
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{Args, Parser, Subcommand};
+use soulbox_settings::{Flag, Settings};
+use std::path::PathBuf;
+
+/// Runs code that nobody has read yet, each piece in a sandbox of its own.
+#[derive(Debug, Parser)]
+#[command(
+    name = "soulbox",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = exit::HELP,
+    styles = Styles::styled()
+        .header(AnsiColor::Green.on_default().bold())
+        .usage(AnsiColor::Green.on_default().bold())
+        .literal(AnsiColor::Cyan.on_default()),
+)]
+pub(crate) struct Cli {
+    /// Flags of every verb.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The configuration file, instead of those that are looked for
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub(crate) config: Option<PathBuf>,
+    /// Where templates and other files that last are kept
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help_heading = "Global options"
+    )]
+    pub(crate) data_dir: Option<String>,
+}
+
+impl Global {
+    /// Loads the settings with the flags of the verb on top.
+    ///
+    /// # Errors
+    /// A failure that names the setting that was refused.
+    pub(crate) fn settings(&self, mut flags: Vec<Flag>) -> Result<Settings, Failure> {
+        if let Some(directory) = &self.data_dir {
+            flags.push(Flag {
+                key: "data_dir",
+                flag: "--data-dir",
+                value: directory.clone(),
+            });
+        }
+        Ok(Settings::load(
+            &Environment,
+            self.config.as_deref(),
+            &flags,
+        )?)
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Say what this machine has and lacks
+    Doctor(doctor::Args),
+    /// Show the settings in force
+    Config(config::Args),
+    /// Print the completion script of a shell
+    Completion(completion::Args),
+    /// Print the version
+    Version(version::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_an_example_in_its_help() {
+        fn check(command: &clap::Command) {
+            let subcommands: Vec<_> = command.get_subcommands().collect();
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            if subcommands.is_empty() {
+                assert!(
+                    help.contains("soulbox "),
+                    "{} has no example",
+                    command.get_name()
+                );
+            }
+            for subcommand in subcommands {
+                check(subcommand);
+            }
+        }
+        check(&Cli::command());
+    }
+}

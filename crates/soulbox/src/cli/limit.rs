@@ -1,0 +1,42 @@
+//! The flags that say what a sandbox may use: each is a setting of the section `sandbox`.
+
+use clap::Args;
+use soulbox_settings::Flag;
+
+/// What the sandbox may use. Each flag is the setting `sandbox.<name>`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitFlags {
+    /// Processor time in CPUs, such as 2 or 0.5 [default: 2]
+    #[arg(long, value_name = "CPUS")]
+    cpu: Option<String>,
+    /// Memory, such as 512M or 2G [default: 1G]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// Processes and threads [default: 1024]
+    #[arg(long, value_name = "COUNT")]
+    pids: Option<String>,
+    /// What may be written to the file system [default: 10G]
+    #[arg(long, value_name = "SIZE")]
+    disk: Option<String>,
+    /// What is reached: nothing, or public addresses [default: none]
+    #[arg(long, value_name = "MODE", value_parser = ["none", "internet"])]
+    network: Option<String>,
+}
+
+impl LimitFlags {
+    /// The flags that were given, as settings.
+    pub(crate) fn flags(&self) -> Vec<Flag> {
+        let all = [
+            ("sandbox.cpu", "--cpu", &self.cpu),
+            ("sandbox.memory", "--memory", &self.memory),
+            ("sandbox.pids", "--pids", &self.pids),
+            ("sandbox.disk", "--disk", &self.disk),
+            ("sandbox.network", "--network", &self.network),
+        ];
+        let given = |(key, flag, value): (_, _, &Option<String>)| {
+            value.clone().map(|value| Flag { key, flag, value })
+        };
+        all.into_iter().filter_map(given).collect()
+    }
+}

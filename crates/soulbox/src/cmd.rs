@@ -1,0 +1,24 @@
+//! What each verb does, one file for each.
+
+pub(crate) mod completion;
+pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod version;
+
+use crate::cli::{Cli, Verb};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Does what the command line says.
+///
+/// # Errors
+/// The failure to tell; its exit code is the program's.
+pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
+    let global = &cli.global;
+    match cli.verb {
+        Verb::Doctor(args) => doctor::run(global, &args),
+        Verb::Config(args) => config::run(global, &args),
+        Verb::Completion(args) => completion::run(&args),
+        Verb::Version(args) => version::run(&args),
+    }
+}
