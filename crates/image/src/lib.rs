@@ -1,1 +1,3 @@
 //! Image trees: recipes, and what makes a template of them.
+
+pub mod remove;
