@@ -8,8 +8,10 @@
 //! |---|---|
 //! | requests as bytes, replies from bytes | [`message`] |
 //! | links, addresses, routes, neighbours | [`route`] |
+//! | nf_tables and connection tracking | [`netfilter`] |
 
 pub mod message;
+pub mod netfilter;
 pub mod route;
 
 use message::{Batch, Reply};
@@ -90,6 +92,14 @@ impl Socket {
     /// # Errors
     /// The first request that was refused.
     pub fn run(&self, batch: Batch) -> Result<(), Refused> {
+        self.ask(batch, |_, _| {})
+    }
+
+    /// The same, and gives each answer (message type and payload) to `each`.
+    ///
+    /// # Errors
+    /// The first request that was refused.
+    pub fn ask(&self, batch: Batch, mut each: impl FnMut(u16, &[u8])) -> Result<(), Refused> {
         let Some(sent) = self.send(batch, true)? else {
             return Ok(());
         };
@@ -99,8 +109,18 @@ impl Socket {
                 .receive()
                 .map_err(|errno| sent.refused(sent.last, errno))?;
             for reply in message::replies(&received) {
-                let Reply::Ended { sequence, errno } = reply else {
-                    continue;
+                let (sequence, errno) = match reply {
+                    Reply::Ended { sequence, errno } => (sequence, errno),
+                    Reply::Entry {
+                        sequence,
+                        kind,
+                        payload,
+                    } => {
+                        if sent.owns(sequence) {
+                            each(kind, payload);
+                        }
+                        continue;
+                    }
                 };
                 if let (Some(errno), None, true) = (errno, first, sent.owns(sequence)) {
                     first = Some(sent.refused(sequence, errno));
@@ -250,14 +270,13 @@ mod tests {
         let mut names = Vec::new();
         socket
             .list(route::list_links(), |kind, payload| {
-                names.extend(route::link_name(kind, payload))
+                names.extend(route::link(kind, payload))
             })
             .unwrap();
-        assert!(
-            names
-                .iter()
-                .any(|(name, index)| name == "lo" && *index == 1),
-            "{names:?}"
+        let lo = names.iter().find(|link| link.name == "lo");
+        assert_eq!(
+            lo.map(|link| (link.index, link.kind.clone())),
+            Some((1, None))
         );
     }
 

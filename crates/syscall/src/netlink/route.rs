@@ -8,6 +8,10 @@ use std::net::Ipv4Addr;
 const VETH_INFO_PEER: u16 = 1;
 /// `IFLA_INET_CONF` of `linux/if_link.h`.
 const IFLA_INET_CONF: u16 = 1;
+/// `IFLA_INET6_ADDR_GEN_MODE` of `linux/if_link.h`.
+const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+/// `IN6_ADDR_GEN_MODE_NONE` of `linux/if_link.h`.
+const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
 /// `NDA_DST` of `linux/neighbour.h`.
 const NDA_DST: u16 = 1;
 /// `NDA_LLADDR` of `linux/neighbour.h`.
@@ -114,6 +118,17 @@ impl Batch {
             });
     }
 
+    /// Asks that a link gets no IPv6 address by itself.
+    pub fn link_without_ipv6_address(&mut self, asked: &'static str, index: i32) {
+        let family = u16::try_from(libc::AF_INET6).unwrap_or_default();
+        self.add(asked, libc::RTM_SETLINK, 0, &link_head(index, 0, 0))
+            .nested(libc::IFLA_AF_SPEC, |spec| {
+                spec.nested(family, |ipv6| {
+                    ipv6.attribute(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]);
+                });
+            });
+    }
+
     /// Asks to give a link an address of a range of two (RFC 3021).
     pub fn address(&mut self, asked: &'static str, index: i32, address: Ipv4Addr) {
         let mut head = [0; 8];
@@ -183,16 +198,41 @@ pub fn list_links() -> Batch {
     batch
 }
 
-/// Name and index of a link in the answer to [`list_links`].
-pub fn link_name(kind: u16, payload: &[u8]) -> Option<(String, u32)> {
+/// A link of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// What it is made of: `veth`, `bridge`, …; nothing for hardware and loopback.
+    pub kind: Option<String>,
+}
+
+/// A link in the answer to [`list_links`].
+pub fn link(kind: u16, payload: &[u8]) -> Option<Link> {
     if kind != libc::RTM_NEWLINK {
         return None;
     }
     let index = u32_at(payload, 4)?;
-    let name = attributes(payload.get(16..)?)
-        .find(|(kind, _)| *kind == libc::IFLA_IFNAME)
-        .and_then(|(_, value)| text(value))?;
-    Some((name.to_owned(), index))
+    let (mut name, mut made_of) = (None, None);
+    for (kind, value) in attributes(payload.get(16..)?) {
+        match kind {
+            libc::IFLA_IFNAME => name = text(value).map(str::to_owned),
+            libc::IFLA_LINKINFO => {
+                made_of = attributes(value)
+                    .find(|(kind, _)| *kind == libc::IFLA_INFO_KIND)
+                    .and_then(|(_, value)| text(value))
+                    .map(str::to_owned);
+            }
+            _ => {}
+        }
+    }
+    Some(Link {
+        index,
+        name: name?,
+        kind: made_of,
+    })
 }
 
 fn end_head(end: &End<'_>) -> [u8; 16] {

@@ -48,9 +48,10 @@ impl SandboxRange {
     /// [`AddressError::Range`] when it is not IPv4 or too small.
     pub fn new(subnet: Subnet) -> Result<Self, AddressError> {
         match subnet.address {
-            IpAddr::V4(first) if subnet.prefix <= LONGEST_PREFIX => {
-                Ok(Self { first, prefix: subnet.prefix })
-            }
+            IpAddr::V4(first) if subnet.prefix <= LONGEST_PREFIX => Ok(Self {
+                first,
+                prefix: subnet.prefix,
+            }),
             _ => Err(AddressError::Range(subnet)),
         }
     }
@@ -66,7 +67,11 @@ impl SandboxRange {
         }
         let host = self.first.to_bits() + 2 * slot;
         let [host, sandbox] = [host, host + 1].map(Ipv4Addr::from_bits);
-        Ok(Ends { slot, host, sandbox })
+        Ok(Ends {
+            slot,
+            host,
+            sandbox,
+        })
     }
 
     /// The whole range.

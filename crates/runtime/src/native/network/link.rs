@@ -11,7 +11,7 @@ use super::namespace::Host;
 use crate::native::step::StepError;
 use rustix::io::Errno;
 use soulbox_syscall::netlink::message::Batch;
-use soulbox_syscall::netlink::route::{self, End, Hardware, LOOPBACK};
+use soulbox_syscall::netlink::route::{self, End, Hardware, LOOPBACK, Link};
 use soulbox_syscall::netlink::{Refused, Socket};
 
 /// What the host's ends are called, before the slot's number.
@@ -24,8 +24,10 @@ const INSIDE_INDEX: i32 = 2;
 const HOST_INDEX: i32 = 0x0534_0000;
 /// `IPV4_DEVCONF_RP_FILTER` of `linux/ip.h`.
 const RP_FILTER: u16 = 8;
+/// `IPV4_DEVCONF_FORWARDING` of `linux/ip.h`.
+const FORWARDING: u16 = 1;
 /// `IPV4_DEVCONF_SEND_REDIRECTS` of `linux/ip.h`.
-const SEND_REDIRECTS: u16 = 5;
+const SEND_REDIRECTS: u16 = 6;
 /// `IPV4_DEVCONF_ACCEPT_REDIRECTS` of `linux/ip.h`.
 const ACCEPT_REDIRECTS: u16 = 4;
 
@@ -65,7 +67,12 @@ fn ask_inside(inside: &Socket, host: &Host, ends: &Ends) -> Result<(), Refused> 
     let mut batch = Batch::default();
     batch.veth(
         "make the veth pair",
-        &End { name: INSIDE, index: INSIDE_INDEX, hardware: inside_hardware(ends.slot), up: true },
+        &End {
+            name: INSIDE,
+            index: INSIDE_INDEX,
+            hardware: inside_hardware(ends.slot),
+            up: true,
+        },
         &End {
             name: &name,
             index: host_index(ends.slot),
@@ -92,8 +99,16 @@ fn ask_outside(host: &Host, ends: &Ends) -> Result<(), Refused> {
     batch.link_ipv4(
         "refuse spoofed sources on the host's end",
         index,
-        &[(RP_FILTER, 1), (SEND_REDIRECTS, 0), (ACCEPT_REDIRECTS, 0)],
+        &[
+            (FORWARDING, 1),
+            (RP_FILTER, 1),
+            (SEND_REDIRECTS, 0),
+            (ACCEPT_REDIRECTS, 0),
+        ],
     );
+    if host.speaks_ipv6() {
+        batch.link_without_ipv6_address("keep IPv6 off the host's end", index);
+    }
     batch.address("set the host's address", index, ends.host);
     batch.link_up("switch the host's end on", index);
     batch.neighbour(
@@ -123,31 +138,45 @@ pub fn disconnect(host: &Host, slot: u32) -> Result<(), StepError> {
 /// # Errors
 /// Linux's own error.
 pub fn slots(host: &Host) -> Result<Vec<u32>, StepError> {
+    let links = list(host)?;
+    let mut slots: Vec<_> = links
+        .iter()
+        .filter_map(|link| slot_of(&link.name))
+        .collect();
+    slots.sort_unstable();
+    Ok(slots)
+}
+
+/// All links of the host's namespace.
+pub(super) fn list(host: &Host) -> Result<Vec<Link>, StepError> {
     /// The list changes while it is read when sandboxes come and go.
-    const TRIES: usize = 10;
+    const TRIES: usize = 20;
     let mut last = Errno::INTR;
     for _ in 0..TRIES {
-        let mut slots = Vec::new();
+        let mut links = Vec::new();
         let listed = host.route().list(route::list_links(), |kind, payload| {
-            slots.extend(route::link_name(kind, payload).and_then(|(name, _)| slot_of(&name)));
+            links.extend(route::link(kind, payload));
         });
         match listed {
-            Ok(()) => {
-                slots.sort_unstable();
-                slots.dedup();
-                return Ok(slots);
+            Ok(()) => return Ok(links),
+            Err(refused) if refused.errno == Errno::INTR => {}
+            Err(refused) => {
+                last = refused.errno;
+                break;
             }
-            Err(refused) => last = refused.errno,
-        }
-        if last != Errno::INTR {
-            break;
         }
     }
-    Err(StepError { step: "list the host's links".to_owned(), errno: last })
+    Err(StepError {
+        step: "list the host's links".to_owned(),
+        errno: last,
+    })
 }
 
 fn named(refused: Refused, slot: u32) -> StepError {
-    StepError { step: format!("{} of slot {slot}", refused.asked), errno: refused.errno }
+    StepError {
+        step: format!("{} of slot {slot}", refused.asked),
+        errno: refused.errno,
+    }
 }
 
 fn host_index(slot: u32) -> i32 {
@@ -176,9 +205,14 @@ mod tests {
     fn names_of_links_tell_their_slot() {
         assert_eq!(slot_of("sbx1"), Some(1));
         assert_eq!(slot_of(&host_name(4095)), Some(4095));
-        for other in ["sbx", "sbx01", "sbx+1", "sbx4096", "sbx-1", "eth0", "sbx1a", "xsbx1"] {
+        for other in [
+            "sbx", "sbx01", "sbx+1", "sbx4096", "sbx-1", "eth0", "sbx1a", "xsbx1",
+        ] {
             assert_eq!(slot_of(other), None, "{other}");
         }
-        assert!(host_name(LAST_SLOT).len() <= 15, "Linux's IFNAMSIZ less the zero");
+        assert!(
+            host_name(LAST_SLOT).len() <= 15,
+            "Linux's IFNAMSIZ less the zero"
+        );
     }
 }

@@ -7,7 +7,7 @@ use super::address::Ends;
 use super::link;
 use crate::native::step::{Step, StepError};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use soulbox_syscall::namespace::{enter_network_namespace, new_network_namespace};
@@ -46,6 +46,7 @@ const SYSCTLS: [(&str, &str); 4] = [
 pub struct Host {
     namespace: OwnedFd,
     route: Socket,
+    ipv6: bool,
 }
 
 /// The sockets on which a sandbox asks for names: non-blocking, bound to [`RESOLVER`] in its
@@ -75,7 +76,17 @@ impl Host {
     pub fn open() -> Result<Self, StepError> {
         let namespace = own().step(|| "open the host's network namespace".to_owned())?;
         let route = Socket::route().step(|| "open a netlink socket".to_owned())?;
-        Ok(Self { namespace, route })
+        let ipv6 = rustix::fs::access("/proc/sys/net/ipv6", Access::EXISTS).is_ok();
+        Ok(Self {
+            namespace,
+            route,
+            ipv6,
+        })
+    }
+
+    /// Whether the host's Linux was started with IPv6.
+    pub(super) fn speaks_ipv6(&self) -> bool {
+        self.ipv6
     }
 
     pub(super) fn namespace(&self) -> BorrowedFd<'_> {
@@ -116,7 +127,10 @@ pub fn create(host: &Host, ends: Option<&Ends>) -> Result<NetworkNamespace, Step
                 None
             }
         };
-        Ok(NetworkNamespace { namespace, resolver })
+        Ok(NetworkNamespace {
+            namespace,
+            resolver,
+        })
     })
 }
 
@@ -147,9 +161,10 @@ fn loopback_up() -> Result<(), StepError> {
     let mut batch = Batch::default();
     batch.link_up("switch the loopback on", LOOPBACK);
     let inside = Socket::route().step(|| "open a netlink socket".to_owned())?;
-    inside
-        .run(batch)
-        .map_err(|refused| StepError { step: refused.asked.to_owned(), errno: refused.errno })
+    inside.run(batch).map_err(|refused| StepError {
+        step: refused.asked.to_owned(),
+        errno: refused.errno,
+    })
 }
 
 fn resolver_sockets() -> Result<ResolverSockets, StepError> {
