@@ -1,1 +1,51 @@
 //! The program inside a sandbox: PID 1, processes, terminals and files.
+//!
+//! It speaks E2B's envd protocol (Connect RPC in JSON, and a few plain routes) over HTTP/1.1 on
+//! a Unix socket whose descriptor it inherits. One thread does everything; nothing wakes it
+//! while nobody asks and no process writes.
+//!
+//! It checks no access token and no signature: whoever can open its socket is the host, and
+//! tokens are checked by the gateway before a request comes here, for the "ok" of a program
+//! inside a sandbox proves nothing.
+//!
+//! | What | File |
+//! |---|---|
+//! | taking descriptors, shutting the rest out | `boot` |
+//! | connections, which request goes where | `server`, `route` |
+//! | answers, requests, Connect RPC | `reply`, `request`, `rpc` |
+//! | users, paths, bounds | `account`, `path`, `limits` |
+//! | `process.Process` | `process` |
+//! | `/files` | `files` |
+//! | `/health`, `/init`, `/envs` | `system` |
+
+mod account;
+mod boot;
+mod channel;
+mod files;
+mod limits;
+mod path;
+mod process;
+mod reply;
+mod request;
+mod route;
+mod rpc;
+mod server;
+mod state;
+mod system;
+
+use std::process::ExitCode;
+
+/// Runs the agent. Descriptor 3 is its listening socket, descriptor 4 the pipe that it writes
+/// one byte to when it accepts connections. It ends only when it cannot serve, with a message
+/// on standard error.
+#[must_use]
+pub fn run() -> ExitCode {
+    match boot::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let message = format!("soulbox-agent: {error}\n");
+            let _ = rustix::io::write(rustix::stdio::stderr(), message.as_bytes());
+            ExitCode::FAILURE
+        }
+    }
+}

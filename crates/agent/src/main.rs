@@ -1,2 +1,5 @@
-//! The agent's program.
-fn main() {}
+//! The agent's program. All of it is in the library.
+
+fn main() -> std::process::ExitCode {
+    soulbox_agent::run()
+}

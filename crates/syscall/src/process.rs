@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 
 /// Whom a program runs as.
 #[derive(Debug, Clone, Copy)]
@@ -361,6 +361,31 @@ pub fn close_on_execute_from(first: u32) -> rustix::io::Result<()> {
     } else {
         Err(last_error())
     }
+}
+
+/// Takes a descriptor that the program was started with, and keeps it from the programs that it
+/// starts. To be called before the program opens anything, so that nobody else owns the number.
+///
+/// # Errors
+/// [`Errno::BADF`] when the number is not open, was taken before, or is above 63.
+pub fn take_inherited(number: RawFd) -> rustix::io::Result<OwnedFd> {
+    static TAKEN: AtomicU64 = AtomicU64::new(0);
+    let bit = u32::try_from(number)
+        .ok()
+        .and_then(|shift| 1_u64.checked_shl(shift));
+    let bit = bit.ok_or(Errno::BADF)?;
+    // SAFETY: asks about a number and changes nothing.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return Err(last_error());
+    }
+    if TAKEN.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: the number is open and was not taken before; that nothing of the program's own
+    // has it is this function's documented condition.
+    let taken = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::io::fcntl_setfd(&taken, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(taken)
 }
 
 /// Readies the calling program for being the parent of others: every signal gets its default

@@ -1,0 +1,216 @@
+//! Users and groups, from the sandbox's own `/etc/passwd` and `/etc/group`.
+//!
+//! Commands may write these files, so they are read within bounds and whatever they say can only
+//! name ids of the sandbox's own user namespace.
+
+use crate::limits;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Gid, Uid};
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::rc::Rc;
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) name: String,
+    pub(crate) uid: Uid,
+    pub(crate) gid: Gid,
+    pub(crate) home: String,
+    /// Supplementary groups; the user's own group is one of them.
+    pub(crate) groups: Vec<Gid>,
+}
+
+/// What tells one version of a file from the next.
+type Version = (u64, u64, i64, i64, u64);
+
+/// The users of the sandbox. Remembers the two files while they do not change.
+#[derive(Default)]
+pub(crate) struct Accounts {
+    passwd: RefCell<Remembered>,
+    group: RefCell<Remembered>,
+    last: RefCell<Option<(Version, Version, Rc<Account>)>>,
+}
+
+#[derive(Default)]
+struct Remembered {
+    version: Version,
+    text: Rc<str>,
+}
+
+impl Remembered {
+    /// The file's text, read again only when the file has changed; empty when it cannot be read.
+    fn current(&mut self, path: &str) -> (Version, Rc<str>) {
+        let (version, text) = self.read(path).unwrap_or_default();
+        if let Some(text) = text {
+            self.text = text;
+        }
+        if version == Version::default() {
+            self.text = Rc::default();
+        }
+        self.version = version;
+        (version, Rc::clone(&self.text))
+    }
+
+    /// The file's version, and its text if that is not the remembered one.
+    fn read(&self, path: &str) -> Option<(Version, Option<Rc<str>>)> {
+        // Non-blocking: a command may have put a named pipe there.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+        let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let version = (
+            meta.dev(),
+            meta.ino(),
+            meta.mtime(),
+            meta.mtime_nsec(),
+            meta.size(),
+        );
+        if version == self.version {
+            return Some((version, None));
+        }
+        let mut bytes = Vec::new();
+        file.take(limits::ACCOUNT_FILE)
+            .read_to_end(&mut bytes)
+            .ok()?;
+        Some((version, Some(String::from_utf8_lossy(&bytes).into())))
+    }
+}
+
+impl Accounts {
+    /// The user called `name`.
+    pub(crate) fn find(&self, name: &str) -> Option<Rc<Account>> {
+        let (passwd_version, passwd) = self.passwd.borrow_mut().current("/etc/passwd");
+        let (group_version, group) = self.group.borrow_mut().current("/etc/group");
+        if let Some((passwd_then, group_then, account)) = &*self.last.borrow()
+            && account.name == name
+            && (*passwd_then, *group_then) == (passwd_version, group_version)
+        {
+            return Some(Rc::clone(account));
+        }
+        let mut account = parse_account(&passwd, name)?;
+        account.groups = parse_groups(&group, name, account.gid);
+        let account = Rc::new(account);
+        *self.last.borrow_mut() = Some((passwd_version, group_version, Rc::clone(&account)));
+        Some(account)
+    }
+
+    /// The name of a user id, or its number when it has none.
+    pub(crate) fn user_name(&self, uid: u32) -> String {
+        let (_, text) = self.passwd.borrow_mut().current("/etc/passwd");
+        name_of(&text, uid)
+    }
+
+    /// The name of a group id, or its number when it has none.
+    pub(crate) fn group_name(&self, gid: u32) -> String {
+        let (_, text) = self.group.borrow_mut().current("/etc/group");
+        name_of(&text, gid)
+    }
+}
+
+/// In both files the first field is a name and the third its number.
+fn name_of(text: &str, number: u32) -> String {
+    let wanted = number.to_string();
+    let found = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        (fields.nth(1)? == wanted).then(|| name.to_owned())
+    });
+    found.unwrap_or(wanted)
+}
+
+fn parse_account(passwd: &str, name: &str) -> Option<Account> {
+    if name.is_empty() {
+        return None;
+    }
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        if fields.next()? != name {
+            return None;
+        }
+        let uid = parse_id(fields.nth(1)?)?;
+        let gid = parse_id(fields.next()?)?;
+        let home = fields.nth(1)?;
+        Some(Account {
+            name: name.to_owned(),
+            uid: Uid::from_raw(uid),
+            gid: Gid::from_raw(gid),
+            home: if home.starts_with('/') {
+                home.to_owned()
+            } else {
+                "/".to_owned()
+            },
+            groups: Vec::new(),
+        })
+    })
+}
+
+/// An id; the highest number means "none" to Linux and is no id.
+fn parse_id(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|id| digits && *id != u32::MAX)
+}
+
+fn parse_groups(group: &str, name: &str, own: Gid) -> Vec<Gid> {
+    let named = group.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let gid = parse_id(fields.nth(2)?)?;
+        let member = fields.next()?.split(',').any(|member| member == name);
+        (member && gid != own.as_raw()).then(|| Gid::from_raw(gid))
+    });
+    std::iter::once(own)
+        .chain(named)
+        .take(limits::GROUPS)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nbroken\nuser:x:1000:1000::/home/user:\n\
+        nohome:x:7:7::::\n:x:8:8::/:\nminus:x:-1:5::/:\nmax:x:4294967295:5::/:\n";
+    const GROUP: &str = "root:x:0:\nuser:x:1000:\nsudo:x:27:other,user\nbad:x:y:user\n\
+        docker:x:99:user";
+
+    #[test]
+    fn users_and_their_groups_are_found() {
+        let user = parse_account(PASSWD, "user").unwrap();
+        assert_eq!((user.uid.as_raw(), user.gid.as_raw()), (1000, 1000));
+        assert_eq!(user.home, "/home/user");
+        let groups: Vec<u32> = parse_groups(GROUP, "user", user.gid)
+            .iter()
+            .map(|gid| gid.as_raw())
+            .collect();
+        assert_eq!(groups, [1000, 27, 99]);
+        assert_eq!(parse_account(PASSWD, "nohome").unwrap().home, "/");
+        for missing in ["nobody", "", "broken", "minus", "max", "user:x"] {
+            assert_eq!(parse_account(PASSWD, missing), None, "{missing}");
+        }
+        assert_eq!(name_of(PASSWD, 1000), "user");
+        assert_eq!(name_of(PASSWD, 8), "8");
+        assert_eq!(name_of(GROUP, 27), "sudo");
+    }
+
+    #[test]
+    fn groups_are_bounded() {
+        let many: String = (2000..3000)
+            .map(|gid| format!("g{gid}:x:{gid}:user\n"))
+            .collect();
+        assert_eq!(
+            parse_groups(&many, "user", Gid::from_raw(1)).len(),
+            limits::GROUPS
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in "[a-z:,0-9\n]{0,200}", name in "[a-z:]{0,5}") {
+            let _ = parse_account(&text, &name);
+            let _ = parse_groups(&text, &name, Gid::from_raw(0));
+            let _ = name_of(&text, 7);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What bounds the agent. It shares the sandbox's memory with the commands that it runs, so
+//! each of these protects them from a client that asks for too much.
+
+use std::time::Duration;
+
+/// Connections at once. The official JavaScript client opens up to 200 for calls and 10 for
+/// files; later ones wait in the socket's queue.
+pub(crate) const CONNECTIONS: usize = 1024;
+
+/// Headers of a request, in number. The official clients send about 20.
+pub(crate) const HEADERS: usize = 64;
+
+/// Bytes of a request's head, and of what is read from a connection at once.
+/// Linux's socket buffers are not larger by default, so more would not make uploads faster.
+pub(crate) const CONNECTION_BUFFER: usize = 64 * 1024;
+
+/// Bytes of a request message. Linux takes 2 MiB of arguments and variables together
+/// (`ARG_MAX` with the default stack limit); JSON may escape some of them.
+pub(crate) const MESSAGE: usize = 4 * 1024 * 1024;
+
+/// Bytes of a message that carries input for a process: 24 MiB of them in base64.
+pub(crate) const INPUT_MESSAGE: usize = 32 * 1024 * 1024;
+
+/// How long a request's body may bring nothing before the request is given up.
+pub(crate) const BODY_STALL: Duration = Duration::from_secs(60);
+
+/// Processes started through the agent that have not ended. The default limit of processes of a
+/// sandbox is the same.
+pub(crate) const PROCESSES: usize = 1024;
+
+/// How long a process's end is told to those who ask late (the protocol's own number).
+pub(crate) const ENDED_KEPT: Duration = Duration::from_secs(30);
+
+/// Ends that are kept at once. About 300 bytes each.
+pub(crate) const ENDED_COUNT: usize = 1024;
+
+/// Streams that follow one process at once.
+pub(crate) const SUBSCRIBERS: usize = 64;
+
+/// Chunks that wait for one slow reader before the process's output is left unread.
+pub(crate) const QUEUED_CHUNKS: usize = 2;
+
+/// Bytes of output per event (the protocol's own number; terminals use half).
+pub(crate) const OUTPUT_CHUNK: usize = 32 * 1024;
+
+/// Bytes of a terminal's output per event (the protocol's own number).
+pub(crate) const TERMINAL_CHUNK: usize = 16 * 1024;
+
+/// Bytes of output that are still read after a process was killed while another one holds its
+/// output open: the largest pipe that an unprivileged program can make (`pipe-max-size`).
+pub(crate) const OUTPUT_AFTER_KILL: usize = 1024 * 1024;
+
+/// How long a stream is silent before a keepalive, when the client does not say.
+pub(crate) const KEEPALIVE: Duration = Duration::from_secs(90);
+
+/// Bytes of `/etc/passwd` and `/etc/group` each: commands may write them, so they are not
+/// trusted to be short. 1 MiB is about 15,000 users.
+pub(crate) const ACCOUNT_FILE: u64 = 1024 * 1024;
+
+/// Supplementary groups of a user (`NGROUPS_MAX` of Linux is 65,536; the old limit will do).
+pub(crate) const GROUPS: usize = 32;
+
+/// Bytes of a path (`PATH_MAX` of Linux, which counts the final zero).
+pub(crate) const PATH: usize = 4095;
+
+/// Bytes of a file that are read, or written, before other work gets its turn.
+pub(crate) const FILE_CHUNK: usize = 128 * 1024;
+
+/// Open files that the agent allows itself: three per process and one per connection, and some.
+pub(crate) const OPEN_FILES: u64 = 16 * 1024;

@@ -1,0 +1,271 @@
+//! From a request's words to a running program.
+
+use crate::account::Account;
+use crate::channel::watch;
+use crate::path;
+use crate::process::output::{Outputs, Source};
+use crate::process::record::Input;
+use crate::state::Agent;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
+use rustix::process::Pid;
+use soulbox_syscall::process::{Identity, Program, StartError, Step, start};
+use soulbox_syscall::terminal;
+use soulbox_wire::connect::{Code, RpcError};
+use soulbox_wire::envd::process::{Output, ProcessConfig, PtySize};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::rc::Rc;
+use tokio::io::unix::AsyncFd;
+
+/// Where programs are looked for, unless the request or `/init` says otherwise.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Makes commands the first to be ended when memory runs out, long before the agent, which
+/// starts with 0 (1000 would be certain death beside anything else).
+const OOM_SCORE_ADJ: &[u8] = b"500";
+
+/// What standard input, output and error a process gets.
+#[derive(Clone, Copy)]
+pub(crate) enum Wiring {
+    /// Pipes; standard input only if wanted, else `/dev/null`.
+    Pipes { stdin: bool },
+    /// A terminal.
+    Terminal(PtySize),
+}
+
+/// A program that runs.
+pub(crate) struct Spawned {
+    pub(crate) pid: Pid,
+    pub(crate) input: Input,
+    pub(crate) outputs: Outputs,
+}
+
+/// The process's ends of what connects it with the agent.
+struct ChildEnds {
+    stdin: Option<OwnedFd>,
+    stdout: OwnedFd,
+    /// Absent on a terminal, which is all three.
+    stderr: Option<OwnedFd>,
+}
+
+/// Starts the program of `config` as `account`.
+pub(crate) fn spawn(
+    agent: &Agent,
+    account: &Account,
+    config: &ProcessConfig,
+    wiring: Wiring,
+) -> Result<Spawned, RpcError> {
+    let directory = working_directory(agent, account, config.cwd.as_deref())?;
+    let environment = environment(agent, account, &config.envs);
+    let search = environment.get("PATH").map_or(PATH, String::as_str);
+    let paths = candidates(&config.cmd, search)?;
+    let arguments = std::iter::once(&config.cmd).chain(&config.args);
+    let arguments = arguments
+        .map(|text| c_string(text.as_str()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let variables = environment
+        .iter()
+        .map(|(name, value)| c_string(format!("{name}={value}")));
+    let variables = variables.collect::<Result<Vec<_>, _>>()?;
+
+    let (ends, input, outputs) = wire_up(account, wiring)?;
+    let stdin = ends.stdin.as_ref().map_or(agent.null.as_fd(), AsFd::as_fd);
+    let stderr = ends
+        .stderr
+        .as_ref()
+        .map_or(ends.stdout.as_fd(), AsFd::as_fd);
+    let on_terminal = matches!(wiring, Wiring::Terminal(_));
+    let stdin = if on_terminal {
+        ends.stdout.as_fd()
+    } else {
+        stdin
+    };
+    let pid = start(&Program {
+        paths: &paths,
+        arguments: &arguments,
+        environment: &variables,
+        directory: &directory,
+        stdio: [stdin, ends.stdout.as_fd(), stderr],
+        controls_terminal: on_terminal,
+        identity: identity(account),
+        oom_score_adj: Some(OOM_SCORE_ADJ),
+        open_files: Some(agent.open_files),
+    })
+    .map_err(|error| start_error(&error, config, account))?;
+    Ok(Spawned {
+        pid,
+        input,
+        outputs,
+    })
+}
+
+/// Whom to become. Without root's rights nobody else can be, so nothing is tried.
+fn identity(account: &Account) -> Option<Identity<'_>> {
+    let me = rustix::process::geteuid();
+    (me.is_root() || me != account.uid).then_some(Identity {
+        uid: account.uid,
+        gid: account.gid,
+        groups: &account.groups,
+    })
+}
+
+fn start_error(error: &StartError, config: &ProcessConfig, account: &Account) -> RpcError {
+    let code = match (error.step, error.errno) {
+        (Step::Identity, _) => Code::PermissionDenied,
+        (Step::Clone, Errno::AGAIN | Errno::NOMEM) => Code::ResourceExhausted,
+        (Step::Execute | Step::Directory, _) => Code::InvalidArgument,
+        _ => Code::Internal,
+    };
+    let what = match error.step {
+        Step::Execute => format!("cannot start '{}': {}", config.cmd, error.errno),
+        Step::Directory => format!("cannot enter the working directory: {}", error.errno),
+        Step::Identity => format!("cannot become user '{}': {}", account.name, error.errno),
+        _ => format!("cannot start '{}': {error}", config.cmd),
+    };
+    RpcError::new(code, what)
+}
+
+fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, RpcError> {
+    CString::new(text).map_err(|_| {
+        let message = "command, arguments and variables must not contain zero bytes";
+        RpcError::new(Code::InvalidArgument, message)
+    })
+}
+
+fn working_directory(
+    agent: &Agent,
+    account: &Account,
+    wanted: Option<&str>,
+) -> Result<CString, RpcError> {
+    let settings = agent.settings.borrow();
+    let resolved = path::resolve(
+        wanted.unwrap_or_default(),
+        account,
+        settings.default_workdir.as_deref(),
+    )
+    .map_err(|error| RpcError::new(Code::InvalidArgument, error.to_string()))?;
+    if !resolved.is_dir() {
+        let message = format!("cwd '{}' does not exist", resolved.display());
+        return Err(RpcError::new(Code::InvalidArgument, message));
+    }
+    c_string(resolved.as_os_str().as_bytes())
+}
+
+/// Variables, the later of these counting more: ours, the sandbox's, the request's.
+fn environment(
+    agent: &Agent,
+    account: &Account,
+    wanted: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let own = [
+        ("PATH", PATH),
+        ("HOME", &account.home),
+        ("USER", &account.name),
+        ("LOGNAME", &account.name),
+    ];
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let settings = agent.settings.borrow();
+    let given = settings.env_vars.iter().chain(wanted);
+    let given = given.map(|(name, value)| (name.clone(), value.clone()));
+    own.into_iter().chain(given).collect()
+}
+
+/// The paths that a command can mean: itself, or its name in each directory of `search`.
+fn candidates(command: &str, search: &str) -> Result<Vec<CString>, RpcError> {
+    if command.is_empty() {
+        return Err(RpcError::new(
+            Code::InvalidArgument,
+            "cmd is empty, name a program",
+        ));
+    }
+    if command.contains('/') {
+        return Ok(vec![c_string(command)?]);
+    }
+    let directories = search
+        .split(':')
+        .filter(|directory| directory.starts_with('/'));
+    directories
+        .map(|directory| {
+            c_string(
+                Path::new(directory)
+                    .join(command)
+                    .into_os_string()
+                    .into_encoded_bytes(),
+            )
+        })
+        .collect()
+}
+
+fn wire_up(account: &Account, wiring: Wiring) -> Result<(ChildEnds, Input, Outputs), RpcError> {
+    let made = match wiring {
+        Wiring::Pipes { stdin } => pipes(stdin),
+        Wiring::Terminal(size) => {
+            let (columns, rows) = crate::process::update::terminal_size(size)?;
+            terminal_ends(account, columns, rows)
+        }
+    };
+    made.map_err(|error| {
+        RpcError::new(
+            Code::ResourceExhausted,
+            format!("cannot make pipes or a terminal: {error}"),
+        )
+    })
+}
+
+fn pipes(stdin: bool) -> std::io::Result<(ChildEnds, Input, Outputs)> {
+    let (stdin, input) = if stdin {
+        let (child, ours) = pipe()?;
+        (Some(child), Input::Pipe(RefCell::new(Some(channel(ours)?))))
+    } else {
+        (None, Input::None)
+    };
+    let (out_reader, stdout) = pipe()?;
+    let (error_reader, stderr) = pipe()?;
+    let sources = vec![
+        Source::new(Output::Stdout, channel(out_reader)?),
+        Source::new(Output::Stderr, channel(error_reader)?),
+    ];
+    Ok((
+        ChildEnds {
+            stdin,
+            stdout,
+            stderr: Some(stderr),
+        },
+        input,
+        Outputs::new(sources),
+    ))
+}
+
+fn terminal_ends(
+    account: &Account,
+    columns: u16,
+    rows: u16,
+) -> std::io::Result<(ChildEnds, Input, Outputs)> {
+    let terminal = terminal::open(columns, rows)?;
+    // Only root can give it away; an agent without root runs everything as itself.
+    let _ = terminal::give(&terminal.slave, account.uid);
+    let master = Rc::new(watch(terminal.master)?);
+    let outputs = Outputs::new(vec![Source::new(Output::Pty, Rc::clone(&master))]);
+    let ends = ChildEnds {
+        stdin: None,
+        stdout: terminal.slave,
+        stderr: None,
+    };
+    Ok((ends, Input::Terminal(master), outputs))
+}
+
+/// Read end, write end. Neither survives the start of a program by itself.
+fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+/// Our end of a pipe. Only ours is non-blocking: programs do not expect that of theirs.
+fn channel(end: OwnedFd) -> std::io::Result<Rc<AsyncFd<OwnedFd>>> {
+    rustix::io::ioctl_fionbio(&end, true)?;
+    Ok(Rc::new(watch(end)?))
+}

@@ -1,0 +1,59 @@
+//! `Start`.
+
+use crate::limits;
+use crate::process::connect::start_frame;
+use crate::process::pump;
+use crate::process::record::Process;
+use crate::process::spawn::{Wiring, spawn};
+use crate::process::subscription::{EventStream, Subscription};
+use crate::reply::Body;
+use crate::rpc::Call;
+use crate::state::Agent;
+use soulbox_wire::connect::{Code, RpcError};
+use soulbox_wire::envd::process::{PtySize, StartRequest};
+use std::rc::Rc;
+use tokio::time::Instant;
+
+/// The size of a terminal whose request names none.
+const TERMINAL_SIZE: PtySize = PtySize { cols: 80, rows: 24 };
+
+/// Starts a process and follows it. The call's time limit is the process's.
+pub(crate) fn start(
+    agent: &Rc<Agent>,
+    call: &Call,
+    request: StartRequest,
+) -> Result<Body, RpcError> {
+    let deadline = call.timeout.map(|timeout| Instant::now() + timeout);
+    let Some(config) = request.process else {
+        return Err(RpcError::new(Code::InvalidArgument, "process is missing"));
+    };
+    if !agent.processes.has_room() {
+        let message = format!("{} processes are running already", limits::PROCESSES);
+        return Err(RpcError::new(Code::ResourceExhausted, message));
+    }
+    let account = agent.account(call.user.as_deref())?;
+    let wiring = match request.pty {
+        Some(pty) => Wiring::Terminal(pty.size.unwrap_or(TERMINAL_SIZE)),
+        None => Wiring::Pipes {
+            stdin: request.stdin.unwrap_or(true),
+        },
+    };
+    let spawned = spawn(agent, &account, &config, wiring)?;
+    let process = Rc::new(Process::new(
+        spawned.pid,
+        config,
+        request.tag,
+        spawned.input,
+    ));
+    let first = start_frame(process.number());
+    let subscription = Subscription::new(first, true, Rc::clone(&process.room));
+    process.subscribe(Rc::clone(&subscription));
+    agent.processes.insert(Rc::clone(&process));
+    let pump = pump::run(Rc::clone(agent), process, spawned.outputs, deadline);
+    tokio::task::spawn_local(pump);
+    Ok(Body::stream(EventStream::new(
+        subscription,
+        call.keepalive,
+        None,
+    )))
+}

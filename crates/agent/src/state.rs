@@ -1,0 +1,68 @@
+//! What the agent knows: settings, processes, accounts.
+
+use crate::account::{Account, Accounts};
+use crate::process::table::Table;
+use rustix::fd::OwnedFd;
+use rustix::process::Rlimit;
+use soulbox_wire::connect::{Code, RpcError};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// The user that requests mean when they name none, until `/init` says otherwise.
+const DEFAULT_USER: &str = "user";
+
+/// What `/init` sets.
+pub(crate) struct Settings {
+    pub(crate) env_vars: BTreeMap<String, String>,
+    pub(crate) default_user: String,
+    pub(crate) default_workdir: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            env_vars: BTreeMap::new(),
+            default_user: DEFAULT_USER.to_owned(),
+            default_workdir: None,
+        }
+    }
+}
+
+/// Everything that requests share. One thread owns it.
+pub(crate) struct Agent {
+    pub(crate) settings: RefCell<Settings>,
+    pub(crate) accounts: Accounts,
+    pub(crate) processes: Table,
+    /// `/dev/null`, the standard input of processes that want none.
+    pub(crate) null: OwnedFd,
+    /// The limit of open files that processes get.
+    pub(crate) open_files: Rlimit,
+    /// Where output is read to. It grows to one chunk at most and is shared by all processes.
+    pub(crate) scratch: RefCell<Vec<u8>>,
+}
+
+impl Agent {
+    pub(crate) fn new(null: OwnedFd, open_files: Rlimit) -> Self {
+        Self {
+            settings: RefCell::default(),
+            accounts: Accounts::default(),
+            processes: Table::default(),
+            null,
+            open_files,
+            scratch: RefCell::default(),
+        }
+    }
+
+    /// The user called `name`, or the default one.
+    ///
+    /// # Errors
+    /// `unauthenticated` when there is no such user.
+    pub(crate) fn account(&self, name: Option<&str>) -> Result<Rc<Account>, RpcError> {
+        let settings = self.settings.borrow();
+        let name = name.unwrap_or(&settings.default_user);
+        self.accounts.find(name).ok_or_else(|| {
+            RpcError::new(Code::Unauthenticated, format!("invalid username: '{name}'"))
+        })
+    }
+}
