@@ -1,1 +1,27 @@
-//! One machine: pools, template trees, leases, reclaim.
+//! One machine: it makes sandboxes, keeps pools, template trees and leases, and reclaims what
+//! engines that were killed left.
+//!
+//! | Story | File |
+//! |---|---|
+//! | the engine | [`node`] |
+//! | a live sandbox | [`sandbox`] |
+//! | who holds which slot of the machine | [`lease`] |
+//! | who owns whose user namespaces | [`owner`] |
+//! | what is ready ahead of time | `pools`, [`pool`] |
+//! | the engine's directories | [`workplace`] |
+//! | what dead engines left | `reclaim` |
+//! | trees and mounts that go into a sandbox | [`tree_source`], [`mount_source`] |
+
+pub mod lease;
+pub mod mount_source;
+pub mod node;
+pub mod owner;
+pub mod pool;
+mod pools;
+mod reclaim;
+pub mod sandbox;
+pub mod tree_source;
+pub mod workplace;
+
+pub use node::{CreateError, Node, NodeError};
+pub use sandbox::{Sandbox, Usage};

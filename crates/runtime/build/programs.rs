@@ -19,7 +19,7 @@ const INNER: &str = "SOULBOX_INNER_BUILD";
 const READY_MADE: &str = "SOULBOX_PROGRAMS_DIR";
 
 /// Puts both programs into `OUT_DIR`.
-pub fn build() -> Result<(), String> {
+pub(crate) fn build() -> Result<(), String> {
     println!("cargo::rerun-if-env-changed={READY_MADE}");
     let out = PathBuf::from(variable("OUT_DIR")?);
     if std::env::var_os(INNER).is_some() {

@@ -10,6 +10,7 @@
 //! | making a slot and a sandbox, from outside | `builder`, `tree`, [`cgroup`], `slot_network` |
 //! | the same from inside, up to the agent | `guest`, `guest_mount`, `mask` |
 //! | giving back | `undo` |
+//! | what a sandbox reaches | [`network`] |
 //! | packets with descriptors | [`channel`] |
 //! | the engine's half | [`driver`] |
 
@@ -22,6 +23,7 @@ mod guest_mount;
 mod home;
 mod kit;
 mod mask;
+pub mod network;
 mod slot_network;
 pub mod spawner;
 pub mod step;

@@ -4,7 +4,7 @@ use super::cgroup::{Group, Layout, Parents};
 use super::channel;
 use super::guest::{self, Order, Report};
 use super::home;
-use super::slot_network as network;
+use super::slot_network::Plan;
 use super::spawner::create_deadline;
 use super::step::{Step, StepError};
 use super::tree;
@@ -32,7 +32,7 @@ pub(super) struct Builder {
     home_network: OwnedFd,
     parents: Parents,
     id_base: u32,
-    network: network::Plan,
+    network: Plan,
 }
 
 /// How far a slot has come.
@@ -98,7 +98,7 @@ impl Builder {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let home_network = rustix::fs::open("/proc/self/ns/net", flags, Mode::empty())
             .step(|| "open the host's network namespace".to_owned())?;
-        let network = network::Plan::new(&init.subnet)?;
+        let network = Plan::new(&init.subnet)?;
         home::settle(&init.roots, &init.scratch)?;
         Ok(Self {
             agent,
@@ -113,8 +113,7 @@ impl Builder {
     pub(super) fn make_slot(&self, slot: u32, network: Network) -> Result<Sandbox, StepError> {
         let clock = Instant::now();
         let mut undo = Undo::default();
-        let made = network::create(&self.network, self.home_network.as_fd(), slot, network)?;
-        undo.push(format!("remove the network of slot {slot}"), made.undo);
+        let made = self.network.create(slot, network, &mut undo)?;
         let mut phases = vec![("network".to_owned(), micros_since(clock))];
         let lap = Instant::now();
         let group = Rc::new(self.parents.make(slot)?);

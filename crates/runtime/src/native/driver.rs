@@ -17,7 +17,8 @@ use std::collections::HashMap;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// A request to the driver that failed.
@@ -137,8 +138,10 @@ impl NativeDriver {
         let agent = sealed_program("soulbox-agent", programs::AGENT).map_err(spawn_error)?;
         channel::send(&mine, &Request::Init(init), &[agent.as_fd()])
             .map_err(|_| DriverError::SpawnerGone)?;
-        rustix::io::ioctl_fionbio(&mine, true).map_err(spawn_error)?;
-        let socket = AsyncFd::new(mine).map_err(DriverError::Spawn)?;
+        let stream = std::os::unix::net::UnixStream::from(mine);
+        stream.set_nonblocking(true).map_err(DriverError::Spawn)?;
+        // Only its readiness is used: reads and writes keep packets and descriptors together.
+        let socket = UnixStream::from_std(stream).map_err(DriverError::Spawn)?;
         match receive(&socket).await {
             Ok((
                 Event::Hello {
@@ -274,35 +277,53 @@ fn start_process(channel: OwnedFd) -> Result<Child, DriverError> {
     command.spawn().map_err(DriverError::Spawn)
 }
 
-async fn receive(socket: &AsyncFd<OwnedFd>) -> Result<(Event, Vec<OwnedFd>), ChannelError> {
-    loop {
-        let mut ready = socket.readable().await.map_err(|_| ChannelError::Closed)?;
-        match channel::receive(socket.get_ref()) {
-            Err(ChannelError::Linux(Errno::AGAIN)) => ready.clear_ready(),
-            other => return other,
-        }
-    }
+async fn receive(socket: &UnixStream) -> Result<(Event, Vec<OwnedFd>), ChannelError> {
+    when_ready(socket, Interest::READABLE, || channel::receive(socket)).await
 }
 
 async fn send(
-    socket: &AsyncFd<OwnedFd>,
+    socket: &UnixStream,
     request: &Request,
     descriptors: &[OwnedFd],
 ) -> Result<(), ChannelError> {
     let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    when_ready(socket, Interest::WRITABLE, || {
+        channel::send(socket, request, &borrowed)
+    })
+    .await
+}
+
+/// Does `act` as soon as the socket allows it.
+async fn when_ready<T>(
+    socket: &UnixStream,
+    interest: Interest,
+    mut act: impl FnMut() -> Result<T, ChannelError>,
+) -> Result<T, ChannelError> {
     loop {
-        match channel::send(socket.get_ref(), request, &borrowed) {
-            Err(ChannelError::Linux(Errno::AGAIN)) => {}
-            other => return other,
+        socket
+            .ready(interest)
+            .await
+            .map_err(|_| ChannelError::Closed)?;
+        let mut done = None;
+        // The outcome travels beside `try_io`, which is to learn only whether to wait again.
+        let tried = socket.try_io(interest, || match act() {
+            Err(ChannelError::Linux(Errno::AGAIN)) => Err(std::io::ErrorKind::WouldBlock.into()),
+            other => {
+                done = Some(other);
+                Ok(())
+            }
+        });
+        match (tried, done) {
+            (_, Some(done)) => return done,
+            (Err(error), None) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            _ => return Err(ChannelError::Closed),
         }
-        let mut ready = socket.writable().await.map_err(|_| ChannelError::Closed)?;
-        ready.clear_ready();
     }
 }
 
 /// Carries requests to the spawner and its events back, until the spawner ends.
 async fn serve(
-    socket: AsyncFd<OwnedFd>,
+    socket: UnixStream,
     shared: Arc<Shared>,
     mut incoming: mpsc::UnboundedReceiver<(Request, Vec<OwnedFd>)>,
 ) {

@@ -249,10 +249,11 @@ fn hand_over(
         std::process::exit(1)
     };
     let errno = execute::execute(program.as_fd(), c"soulbox-agent");
-    let failed: Result<Never, _> = Err(errno).step(|| "execute the agent".to_owned());
-    if let Err(error) = failed {
-        // The channel that the caller knows is closed by now.
-        let _ = report(channel, &Report::Failed(error.failure()));
-    }
+    let error = StepError {
+        step: "execute the agent".to_owned(),
+        errno,
+    };
+    // The channel that the caller knows is closed by now.
+    let _ = report(channel, &Report::Failed(error.failure()));
     std::process::exit(1)
 }

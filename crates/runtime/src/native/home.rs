@@ -6,7 +6,7 @@
 
 use super::step::{Step, StepError};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
@@ -120,14 +120,6 @@ pub(super) fn make_directories(path: &str) -> Result<(), StepError> {
         }
     }
     Ok(())
-}
-
-/// Makes an empty file to mount on.
-pub(super) fn make_file(path: &str) -> Result<(), StepError> {
-    match rustix::fs::mknodat(CWD, path, FileType::RegularFile, Mode::from(0o644), 0) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(errno) => Err(errno).step(|| format!("make the file {path}")),
-    }
 }
 
 /// Opens a directory for use as a base of relative paths.

@@ -1,43 +1,76 @@
-//! The network of a slot.
+//! The network of a slot, as the builder takes and gives it back.
 
+use super::network::address::{Ends, SandboxRange};
+use super::network::link;
+use super::network::namespace::{self, Host, ResolverSockets};
 use super::step::{Step, StepError};
-use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
+use super::undo::Undo;
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use soulbox_syscall::namespace;
+use soulbox_settings::Subnet;
 use soulbox_wire::spawner::Network;
+use std::rc::Rc;
 
-/// Where slots' addresses come from.
-pub(super) struct Plan;
-
-impl Plan {
-    pub(super) fn new(_subnet: &str) -> Result<Self, StepError> {
-        Ok(Self)
-    }
+/// What networks of slots are made from.
+pub(super) struct Plan {
+    host: Rc<Host>,
+    range: SandboxRange,
 }
 
 /// A slot's network as it was made.
 pub(super) struct Made {
+    /// The namespace.
     pub(super) namespace: OwnedFd,
+    /// The resolver's sockets: UDP, then TCP; empty without internet.
     pub(super) resolver: Vec<OwnedFd>,
-    pub(super) undo: Box<dyn FnOnce() -> Result<(), Errno>>,
 }
 
-/// Makes the network of a slot.
-pub(super) fn create(
-    _plan: &Plan,
-    home: BorrowedFd<'_>,
-    _slot: u32,
-    _network: Network,
-) -> Result<Made, StepError> {
-    namespace::new_network_namespace().step(|| "make a network namespace".to_owned())?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let namespace = rustix::fs::open("/proc/self/ns/net", flags, Mode::empty());
-    namespace::enter_network_namespace(home).step(|| "go back".to_owned())?;
-    let namespace = namespace.step(|| "open ns".to_owned())?;
-    Ok(Made {
-        namespace,
-        resolver: Vec::new(),
-        undo: Box::new(|| Ok(())),
-    })
+impl Plan {
+    /// Takes the caller's network namespace as the host's.
+    pub(super) fn new(subnet: &str) -> Result<Self, StepError> {
+        let range = subnet
+            .parse::<Subnet>()
+            .ok()
+            .and_then(|subnet| SandboxRange::new(subnet).ok())
+            .ok_or(Errno::INVAL)
+            .step(|| format!("take the addresses of sandboxes from {subnet:?}"))?;
+        Ok(Self {
+            host: Rc::new(Host::open()?),
+            range,
+        })
+    }
+
+    /// Makes the network of a slot.
+    pub(super) fn create(
+        &self,
+        slot: u32,
+        network: Network,
+        undo: &mut Undo,
+    ) -> Result<Made, StepError> {
+        let ends = match network {
+            Network::None => None,
+            Network::Internet => Some(self.ends(slot)?),
+        };
+        let made = namespace::create(&self.host, ends.as_ref())?;
+        if ends.is_some() {
+            let host = Rc::clone(&self.host);
+            undo.push(format!("remove the link of slot {slot}"), move || {
+                link::disconnect(&host, slot).map_err(|error| error.errno)
+            });
+        }
+        let resolver = made
+            .resolver
+            .map_or_else(Vec::new, |ResolverSockets { udp, tcp }| vec![udp, tcp]);
+        Ok(Made {
+            namespace: made.namespace,
+            resolver,
+        })
+    }
+
+    fn ends(&self, slot: u32) -> Result<Ends, StepError> {
+        self.range
+            .ends(slot)
+            .map_err(|_| Errno::INVAL)
+            .step(|| format!("find the addresses of slot {slot}"))
+    }
 }

@@ -7,7 +7,7 @@ use soulbox_wire::spawner::Failure;
 /// Every step that takes something pushes its undo right after it succeeded. [`Undo::run`]
 /// gives everything back; a failed undo is told and does not keep the others from running.
 #[derive(Default)]
-pub struct Undo {
+pub(super) struct Undo {
     steps: Vec<Step>,
 }
 
@@ -20,7 +20,7 @@ struct Step {
 
 impl Undo {
     /// Pushes the undo of a step that succeeded; `name` says what is given back.
-    pub fn push(
+    pub(super) fn push(
         &mut self,
         name: impl Into<String>,
         action: impl FnOnce() -> Result<(), rustix::io::Errno> + 'static,
@@ -32,7 +32,7 @@ impl Undo {
     }
 
     /// Gives everything back and tells what could not be.
-    pub fn run(&mut self) -> Vec<Failure> {
+    pub(super) fn run(&mut self) -> Vec<Failure> {
         let mut problems = Vec::new();
         while let Some(step) = self.steps.pop() {
             if let Err(errno) = (step.action)() {
@@ -43,16 +43,6 @@ impl Undo {
             }
         }
         problems
-    }
-
-    /// How many undos are waiting.
-    pub fn len(&self) -> usize {
-        self.steps.len()
-    }
-
-    /// True when nothing is taken.
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
     }
 }
 
@@ -93,7 +83,7 @@ mod tests {
         assert_eq!(*order.borrow(), [2, 1, 0]);
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].step, "step 1");
-        assert!(undo.is_empty());
+        assert_eq!(undo.run().len(), 0);
     }
 
     #[test]

@@ -75,10 +75,10 @@ pub(super) fn open() -> Result<Vec<Obstacle>, ProgramError> {
                     chain: format!("{family} {table} {name}"),
                 });
             }
-            None if text(&chain, "table") == "firewalld" => {
-                if !obstacles.contains(&Obstacle::Firewalld) {
-                    obstacles.push(Obstacle::Firewalld);
-                }
+            None if text(&chain, "table") == "firewalld"
+                && !obstacles.contains(&Obstacle::Firewalld) =>
+            {
+                obstacles.push(Obstacle::Firewalld);
             }
             None => {}
         }

@@ -1,0 +1,314 @@
+//! Slots of the machine: who holds which range of ids, subnet and name.
+//!
+//! One table for all engines of the machine, whatever their data directories, so that none of
+//! them ever gives two sandboxes the same ids. A slot's number decides everything that must not
+//! collide: its 65,536 host ids, its subnet, the names of its cgroups and links.
+//!
+//! The table is a file of one record per slot. Changes are made under a lock on the file, which
+//! Linux lets go of when its holder dies. A record names its holder by process id and start time,
+//! so that a number that Linux gives to another process later is not taken for the holder.
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How many slots a machine has; number 0 is never given out: its ids are those of the owners of
+/// user namespaces.
+pub const SLOTS: u32 = 4096;
+
+/// The first host id of slot 0. From here to 2^31 no Linux distribution gives out ids
+/// (<https://systemd.io/UIDS-GIDS/>).
+pub const ID_BASE: u32 = 0x7000_0000;
+
+/// The length of a record in bytes: process id, a spare word, start time.
+const RECORD: usize = 16;
+
+/// The longest boot id (`/proc/sys/kernel/random/boot_id`) with its line's end.
+const BOOT_ID: usize = 37;
+
+/// Where the first record is; before it the boot id, for a table of another boot holds nothing.
+const RECORDS_AT: u64 = 64;
+
+/// A slot that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// The table cannot be read or written.
+    #[error("cannot use the table of slots {path:?}; it must be writable for all engines")]
+    Table {
+        /// The table's path.
+        path: PathBuf,
+        /// Linux's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// All slots are in use.
+    #[error("all {} slots of this machine are in use; end some sandboxes first", SLOTS - 1)]
+    Full,
+}
+
+/// A process that holds slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot (proc(5), field 22 of `stat`).
+    pub started: u64,
+}
+
+impl Holder {
+    /// The process `pid` as it lives now; `None` when there is none.
+    pub fn of(pid: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name, in parentheses, may itself hold spaces and parentheses.
+        let after_name = stat.rsplit_once(')')?.1;
+        let started = after_name.split_whitespace().nth(19)?.parse().ok()?;
+        Some(Self { pid, started })
+    }
+
+    /// Whether it still lives.
+    pub fn lives(&self) -> bool {
+        Self::of(self.pid) == Some(*self)
+    }
+}
+
+/// The table of slots.
+#[derive(Debug)]
+pub struct Table {
+    path: PathBuf,
+    file: OwnedFd,
+}
+
+/// A slot that is held. Dropping it makes the number free again.
+#[derive(Debug)]
+pub struct Lease {
+    table: Arc<Table>,
+    slot: u32,
+}
+
+impl Table {
+    /// Opens the table in `directory`, making both if they are missing.
+    ///
+    /// # Errors
+    /// [`LeaseError::Table`].
+    pub fn open(directory: &Path) -> Result<Self, LeaseError> {
+        let path = directory.join("slots");
+        let open = || -> std::io::Result<OwnedFd> {
+            std::fs::create_dir_all(directory)?;
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+            Ok(rustix::fs::open(&path, flags, Mode::from(0o600))?)
+        };
+        let file = open().map_err(|source| LeaseError::Table {
+            path: path.clone(),
+            source,
+        })?;
+        let table = Self { path, file };
+        table.begin_boot().map_err(|errno| table.error(errno))?;
+        Ok(table)
+    }
+
+    fn error(&self, errno: Errno) -> LeaseError {
+        LeaseError::Table {
+            path: self.path.clone(),
+            source: errno.into(),
+        }
+    }
+
+    /// Empties a table that an earlier boot left.
+    fn begin_boot(&self) -> Result<(), Errno> {
+        let boot = std::fs::read("/proc/sys/kernel/random/boot_id").map_err(|_| Errno::NOSYS)?;
+        let boot = boot.get(..boot.len().min(BOOT_ID)).unwrap_or_default();
+        let _lock = self.lock()?;
+        let mut found = [0; BOOT_ID];
+        let length = rustix::io::pread(&self.file, &mut found, 0)?;
+        if found.get(..length) == Some(boot) {
+            return Ok(());
+        }
+        rustix::fs::ftruncate(&self.file, 0)?;
+        let length = RECORDS_AT + u64::from(SLOTS) * RECORD as u64;
+        rustix::fs::ftruncate(&self.file, length)?;
+        rustix::io::pwrite(&self.file, boot, 0).map(|_| ())
+    }
+
+    /// Locks the table against other processes and, by its own descriptor, other threads.
+    fn lock(&self) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let lock = rustix::fs::open(&self.path, flags, Mode::empty())?;
+        rustix::io::retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive))?;
+        Ok(lock)
+    }
+
+    fn records(&self) -> Result<Vec<u8>, Errno> {
+        let mut records = vec![0; SLOTS as usize * RECORD];
+        let mut read = 0;
+        while let Some(rest) = records.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match rustix::io::pread(&self.file, rest, RECORDS_AT + read as u64)? {
+                0 => break,
+                n => read += n,
+            }
+        }
+        Ok(records)
+    }
+
+    fn write(&self, slot: u32, holder: Option<Holder>) -> Result<(), Errno> {
+        let mut record = [0; RECORD];
+        if let Some(holder) = holder {
+            record[..4].copy_from_slice(&holder.pid.to_le_bytes());
+            record[8..].copy_from_slice(&holder.started.to_le_bytes());
+        }
+        let at = RECORDS_AT + u64::from(slot) * RECORD as u64;
+        rustix::io::pwrite(&self.file, &record, at).map(|_| ())
+    }
+
+    /// Takes a free slot for `holder`, who must live at least as long as what is in the slot.
+    ///
+    /// `preferred` is tried first: a number whose cgroups and caches are warm.
+    ///
+    /// # Errors
+    /// [`LeaseError::Full`], [`LeaseError::Table`].
+    pub fn take(
+        self: &Arc<Self>,
+        holder: Holder,
+        preferred: Option<u32>,
+    ) -> Result<Lease, LeaseError> {
+        let take = || -> Result<Option<u32>, Errno> {
+            let _lock = self.lock()?;
+            let records = self.records()?;
+            let free = |slot: &u32| holder_at(&records, *slot).is_none();
+            let slot = preferred
+                .filter(|slot| (1..SLOTS).contains(slot))
+                .filter(free);
+            let slot = slot.or_else(|| (1..SLOTS).find(free));
+            if let Some(slot) = slot {
+                self.write(slot, Some(holder))?;
+            }
+            Ok(slot)
+        };
+        let slot = take()
+            .map_err(|errno| self.error(errno))?
+            .ok_or(LeaseError::Full)?;
+        Ok(Lease {
+            table: Arc::clone(self),
+            slot,
+        })
+    }
+
+    /// Frees the slots of holders that have died, after `clean` has removed what they left.
+    /// A slot whose remains cannot be removed stays taken. Returns the freed ones.
+    ///
+    /// # Errors
+    /// [`LeaseError::Table`].
+    pub fn reclaim(&self, clean: impl Fn(u32) -> bool) -> Result<Vec<u32>, LeaseError> {
+        let reclaim = || -> Result<Vec<u32>, Errno> {
+            let _lock = self.lock()?;
+            let records = self.records()?;
+            let mut freed = Vec::new();
+            for slot in 1..SLOTS {
+                let dead = holder_at(&records, slot).is_some_and(|holder| !holder.lives());
+                if dead && clean(slot) {
+                    self.write(slot, None)?;
+                    freed.push(slot);
+                }
+            }
+            Ok(freed)
+        };
+        reclaim().map_err(|errno| self.error(errno))
+    }
+
+    /// The slots in use and their holders.
+    ///
+    /// # Errors
+    /// [`LeaseError::Table`].
+    pub fn held(&self) -> Result<Vec<(u32, Holder)>, LeaseError> {
+        let records = self.records().map_err(|errno| self.error(errno))?;
+        Ok((1..SLOTS)
+            .filter_map(|slot| Some((slot, holder_at(&records, slot)?)))
+            .collect())
+    }
+}
+
+fn holder_at(records: &[u8], slot: u32) -> Option<Holder> {
+    let at = slot as usize * RECORD;
+    let pid = u32::from_le_bytes(records.get(at..at + 4)?.try_into().ok()?);
+    let started = u64::from_le_bytes(records.get(at + 8..at + RECORD)?.try_into().ok()?);
+    (pid != 0).then_some(Holder { pid, started })
+}
+
+impl Lease {
+    /// The slot's number, 1 to 4095.
+    pub fn slot(&self) -> u32 {
+        self.slot
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Err(errno) = self.table.write(self.slot, None) {
+            // The record names this process's spawner; the next engine frees it.
+            tracing::warn!(slot = self.slot, %errno, "cannot free a slot");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn me() -> Holder {
+        Holder::of(std::process::id()).unwrap()
+    }
+
+    #[test]
+    fn two_tables_on_one_directory_never_give_the_same_slot() {
+        let directory = tempfile::tempdir().unwrap();
+        let one = Arc::new(Table::open(directory.path()).unwrap());
+        let two = Arc::new(Table::open(directory.path()).unwrap());
+        let mut leases: Vec<_> = (0..50)
+            .map(|n| if n % 2 == 0 { &one } else { &two })
+            .map(|table| table.take(me(), None).unwrap())
+            .collect();
+        let mut slots: Vec<_> = leases.iter().map(Lease::slot).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        assert_eq!(slots.len(), 50);
+        let freed = leases.pop().unwrap().slot();
+        assert_eq!(one.take(me(), Some(freed)).unwrap().slot(), freed);
+    }
+
+    #[test]
+    fn a_full_table_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let table = Arc::new(Table::open(directory.path()).unwrap());
+        let leases: Vec<_> = (1..SLOTS)
+            .map(|_| table.take(me(), None).unwrap())
+            .collect();
+        assert!(matches!(table.take(me(), None), Err(LeaseError::Full)));
+        drop(leases);
+        assert!(table.take(me(), None).is_ok());
+    }
+
+    #[test]
+    fn slots_of_the_dead_are_freed_once_they_are_clean() {
+        let directory = tempfile::tempdir().unwrap();
+        let table = Arc::new(Table::open(directory.path()).unwrap());
+        let mine = table.take(me(), None).unwrap();
+        let dead = Holder {
+            started: me().started + 1,
+            ..me()
+        };
+        let theirs = table.take(dead, None).unwrap();
+        assert_eq!(table.reclaim(|_| false).unwrap(), []);
+        assert_eq!(table.reclaim(|_| true).unwrap(), [theirs.slot()]);
+        assert_eq!(table.held().unwrap(), [(mine.slot(), me())]);
+    }
+
+    #[test]
+    fn a_table_of_another_boot_is_emptied() {
+        let directory = tempfile::tempdir().unwrap();
+        let table = Arc::new(Table::open(directory.path()).unwrap());
+        std::mem::forget(table.take(me(), None).unwrap());
+        rustix::io::pwrite(&table.file, b"another boot", 0).unwrap();
+        assert_eq!(Table::open(directory.path()).unwrap().held().unwrap(), []);
+    }
+}

@@ -1,0 +1,116 @@
+//! A live sandbox in its owner's hands.
+
+use soulbox_model::{ByteSize, Isolation, Phases, SandboxId, SandboxSpec, TemplateName};
+use soulbox_runtime::native::driver::{DriverError, Gone, Slot, wait_gone};
+use soulbox_wire::spawner;
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// What a sandbox has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Processor time of all its processes. On cgroup v1 it is known at the sandbox's end only.
+    pub cpu: Duration,
+    /// The most memory at once, page cache of its files included.
+    pub peak_memory: ByteSize,
+    /// Processes that Linux killed for want of memory.
+    pub oom_kills: u64,
+}
+
+impl From<spawner::Usage> for Usage {
+    fn from(usage: spawner::Usage) -> Self {
+        Self {
+            cpu: Duration::from_micros(usage.cpu_us),
+            peak_memory: ByteSize(usage.peak_memory),
+            oom_kills: usage.oom_kills,
+        }
+    }
+}
+
+/// A live sandbox. Dropping it ends it; [`Sandbox::destroy`] also waits for that.
+pub struct Sandbox {
+    id: SandboxId,
+    spec: SandboxSpec,
+    pid: u32,
+    phases: Phases,
+    slot: Mutex<Slot>,
+    number: u32,
+    end: tokio::sync::watch::Receiver<Option<Gone>>,
+}
+
+impl Sandbox {
+    pub(crate) fn new(
+        id: SandboxId,
+        spec: SandboxSpec,
+        slot: Slot,
+        socket: &Path,
+        pid: u32,
+        phases: Phases,
+    ) -> Self {
+        let _ = socket;
+        let (end, number) = (slot.end(), slot.number());
+        Self {
+            id,
+            spec,
+            pid,
+            phases,
+            slot: Mutex::new(slot),
+            number,
+            end,
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &SandboxId {
+        &self.id
+    }
+
+    /// What it was asked to be.
+    pub fn spec(&self) -> &SandboxSpec {
+        &self.spec
+    }
+
+    /// The template that it was made from.
+    pub fn template(&self) -> &TemplateName {
+        &self.spec.template
+    }
+
+    /// The level of isolation that it has.
+    pub fn isolation(&self) -> Isolation {
+        self.spec.isolation
+    }
+
+    /// Where the time of its create went.
+    pub fn phases(&self) -> &Phases {
+        &self.phases
+    }
+
+    /// The host's process id of its first process.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Its slot's number, 1 to 4095.
+    pub fn slot(&self) -> u32 {
+        self.number
+    }
+
+    /// What it has used so far.
+    ///
+    /// # Errors
+    /// [`DriverError::Ended`] when it has ended.
+    pub async fn usage(&self) -> Result<Usage, DriverError> {
+        Ok(self.slot.lock().await.usage().await?.into())
+    }
+
+    /// Waits for its end, whoever brings it about.
+    pub async fn ended(&self) -> Usage {
+        wait_gone(&mut self.end.clone()).await.usage.into()
+    }
+
+    /// Ends it and waits until everything is given back. Tells what it had used.
+    pub async fn destroy(self) -> Usage {
+        self.slot.into_inner().destroy().await.usage.into()
+    }
+}
