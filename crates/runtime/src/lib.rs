@@ -1,4 +1,5 @@
 //! Isolation: the driver trait and the native driver.
 
+pub mod agent_client;
 pub mod native;
 pub mod programs;

@@ -1,0 +1,94 @@
+//! The host's side of a sandbox's agent.
+//!
+//! Whatever the agent answers is hostile: each answer is bounded in size and time
+//! ([`AgentLimits`]), and an "ok" proves nothing but that somebody in the sandbox said so. Only
+//! the life of a command has no limit of ours.
+//!
+//! No call is ever repeated by itself: a request that may have reached the agent is not sent
+//! again.
+//!
+//! | What | File |
+//! |---|---|
+//! | connections, kept and new | `connection` |
+//! | one request, one answer | `call` |
+//! | failures, bounds | [`error`], [`limits`] |
+//! | commands | [`process`], [`input`] |
+//! | files' contents | [`file`] |
+//! | directories and names | [`filesystem`] |
+
+mod call;
+mod connection;
+pub mod error;
+pub mod file;
+pub mod filesystem;
+pub mod input;
+pub mod limits;
+pub mod process;
+
+pub use error::AgentError;
+pub use file::FileStream;
+pub use input::InputStream;
+pub use limits::AgentLimits;
+pub use process::{ProcessEnd, ProcessEvent, ProcessStream, StartRequest};
+
+use connection::Pool;
+use soulbox_wire::envd::http::InitRequest;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A client of one sandbox's agent. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct AgentClient {
+    pool: Arc<Pool>,
+    limits: AgentLimits,
+}
+
+impl AgentClient {
+    /// A client of the agent that listens at `socket`. Connects when it is first used.
+    #[must_use]
+    pub fn new(socket: PathBuf) -> Self {
+        Self::with_limits(socket, AgentLimits::default())
+    }
+
+    /// As [`AgentClient::new`], with other bounds.
+    #[must_use]
+    pub fn with_limits(socket: PathBuf, limits: AgentLimits) -> Self {
+        Self {
+            pool: Arc::new(Pool::new(socket)),
+            limits,
+        }
+    }
+
+    /// Where the agent listens.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        self.pool.socket()
+    }
+
+    /// The bounds of its calls.
+    #[must_use]
+    pub fn limits(&self) -> &AgentLimits {
+        &self.limits
+    }
+
+    /// Asks whether the agent answers.
+    ///
+    /// # Errors
+    /// It does not, or not with the answer of an agent.
+    pub async fn health(&self) -> Result<(), AgentError> {
+        self.plain(http::Method::GET, "/health", None)
+            .await
+            .map(drop)
+    }
+
+    /// Sets the sandbox's variables, default user and default directory.
+    ///
+    /// # Errors
+    /// The agent cannot be reached or refuses.
+    pub async fn init(&self, request: &InitRequest) -> Result<(), AgentError> {
+        let body = call::to_json(request)?;
+        self.plain(http::Method::POST, "/init", Some(body))
+            .await
+            .map(drop)
+    }
+}
