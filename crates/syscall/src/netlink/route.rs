@@ -55,6 +55,11 @@ impl Batch {
         );
     }
 
+    /// Asks what a link is like; see [`link`].
+    pub fn link(&mut self, asked: &'static str, index: i32) {
+        self.add(asked, libc::RTM_GETLINK, 0, &link_head(index, 0, 0));
+    }
+
     /// Asks to remove a link by its name.
     pub fn link_remove(&mut self, asked: &'static str, name: &str) {
         self.add(asked, libc::RTM_DELLINK, 0, &link_head(0, 0, 0))
@@ -207,9 +212,11 @@ pub struct Link {
     pub name: String,
     /// What it is made of: `veth`, `bridge`, …; nothing for hardware and loopback.
     pub kind: Option<String>,
+    /// Whether it carries packets (`IFF_RUNNING`).
+    pub running: bool,
 }
 
-/// A link in the answer to [`list_links`].
+/// A link in the answer to [`list_links`] or [`Batch::link`].
 pub fn link(kind: u16, payload: &[u8]) -> Option<Link> {
     if kind != libc::RTM_NEWLINK {
         return None;
@@ -228,7 +235,9 @@ pub fn link(kind: u16, payload: &[u8]) -> Option<Link> {
             _ => {}
         }
     }
+    let running = u32_at(payload, 8)? & libc::IFF_RUNNING.cast_unsigned() != 0;
     Some(Link {
+        running,
         index,
         name: name?,
         kind: made_of,

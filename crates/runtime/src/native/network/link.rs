@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use soulbox_syscall::netlink::message::Batch;
 use soulbox_syscall::netlink::route::{self, End, Hardware, LOOPBACK, Link};
 use soulbox_syscall::netlink::{Refused, Socket};
+use std::time::Duration;
 
 /// What the host's ends are called, before the slot's number.
 pub const PREFIX: &str = "sbx";
@@ -59,7 +60,30 @@ pub(super) fn connect(inside: &Socket, host: &Host, ends: &Ends) -> Result<(), S
         // The step that failed is told, not what could not be undone after it.
         let _ = disconnect(host, ends.slot);
         named(refused, ends.slot)
-    })
+    })?;
+    wait_until_running(inside);
+    Ok(())
+}
+
+/// Linux switches the end that was up first on in the background, when it learns that the other
+/// one is up too, and drops packets until then: a connection's first one would come again only a
+/// second later. Linux 6.8 and later make up for it when they are asked about the link; before
+/// them, asking again a few times is enough. One that is still not running then is merely slow.
+fn wait_until_running(inside: &Socket) {
+    const TRIES: usize = 20;
+    const PAUSE: Duration = Duration::from_micros(100);
+    for _ in 0..TRIES {
+        let mut batch = Batch::default();
+        batch.link("look at the sandbox's end", INSIDE_INDEX);
+        let mut running = false;
+        let asked = inside.ask(batch, |kind, payload| {
+            running |= route::link(kind, payload).is_some_and(|link| link.running);
+        });
+        if running || asked.is_err() {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 fn ask_inside(inside: &Socket, host: &Host, ends: &Ends) -> Result<(), Refused> {
@@ -121,6 +145,10 @@ fn ask_outside(host: &Host, ends: &Ends) -> Result<(), Refused> {
 }
 
 /// Removes a slot's veth pair; it is well when there is none.
+///
+/// This waits for Linux (some 25 ms, twice `rcu_barrier`), and is not how a sandbox ends: the
+/// pair goes by itself when the last descriptor of its namespace is closed, in the background
+/// and many at once.
 ///
 /// # Errors
 /// Linux's own error.
