@@ -5,6 +5,7 @@
 //! |---|---|
 //! | the engine | [`node`] |
 //! | a live sandbox | [`sandbox`] |
+//! | running a piece of code in it | [`execute`] |
 //! | who holds which slot of the machine | [`lease`] |
 //! | who owns whose user namespaces | [`owner`] |
 //! | what is ready ahead of time | `pools`, [`pool`] |
@@ -12,6 +13,7 @@
 //! | what dead engines left | `reclaim` |
 //! | trees and mounts that go into a sandbox | [`tree_source`], [`mount_source`] |
 
+pub mod execute;
 pub mod lease;
 pub mod mount_source;
 pub mod node;

@@ -1,0 +1,322 @@
+//! Files in and out of a sandbox.
+
+use crate::execute::Execution;
+use crate::execute::guest::{Command, Event, Events, Guest, GuestError};
+use crate::execute::program::{Content, HOME};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Cursor};
+use std::path::{Path, PathBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+
+/// A file that could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// Not of the form `A:B`.
+    #[error("{given:?} must be written {form}")]
+    Form {
+        /// What was written, cut to 200 characters.
+        given: String,
+        /// How it is written.
+        form: &'static str,
+    },
+    /// A file of the host does not exist.
+    #[error("{} does not exist", .0.display())]
+    Missing(PathBuf),
+    /// A file of the host cannot be read or written.
+    #[error("cannot {doing} {}", path.display())]
+    Local {
+        /// `read` or `write`.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is larger than what is accepted.
+    #[error("{} is larger than {limit} bytes (setting execute.file)", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most that is accepted, in bytes.
+        limit: u64,
+    },
+    /// The sandbox refused.
+    #[error("cannot copy {remote} {direction} the sandbox")]
+    Remote {
+        /// The file in the sandbox.
+        remote: String,
+        /// `into` or `out of`.
+        direction: &'static str,
+        /// What it said.
+        source: GuestError,
+    },
+}
+
+/// A file that is copied in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// The file of the host.
+    pub local: PathBuf,
+    /// Where it goes in the sandbox; relative to the user's home.
+    pub remote: String,
+}
+
+/// A file that is copied out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Download {
+    /// The file in the sandbox; relative to the user's home.
+    pub remote: String,
+    /// Where it goes on the host.
+    pub local: PathBuf,
+}
+
+impl Upload {
+    /// Reads `LOCAL:REMOTE`.
+    ///
+    /// # Errors
+    /// [`TransferError::Form`] when it is written otherwise.
+    pub fn parse(text: &str) -> Result<Self, TransferError> {
+        let (local, remote) = pair(text, "LOCAL:REMOTE")?;
+        Ok(Self {
+            local: local.into(),
+            remote: remote.to_owned(),
+        })
+    }
+
+    /// Checks that the file is there and can be read, before a sandbox is made for it.
+    ///
+    /// # Errors
+    /// [`TransferError`] when it is not, or is larger than `limit` bytes.
+    pub fn check(&self, limit: u64) -> Result<(), TransferError> {
+        let about = fs::metadata(&self.local).map_err(|error| self.told(error))?;
+        if about.is_dir() {
+            let refusal = io::Error::other("it is a directory: use --mount, or run the directory");
+            return Err(self.told(refusal));
+        }
+        if about.len() > limit {
+            let path = self.local.clone();
+            return Err(TransferError::TooLarge { path, limit });
+        }
+        fs::File::open(&self.local)
+            .map(drop)
+            .map_err(|error| self.told(error))
+    }
+
+    fn told(&self, error: io::Error) -> TransferError {
+        let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+        if absent.contains(&error.kind()) {
+            return TransferError::Missing(self.local.clone());
+        }
+        local("read", &self.local, error)
+    }
+}
+
+impl Download {
+    /// Reads `REMOTE:LOCAL`.
+    ///
+    /// # Errors
+    /// [`TransferError::Form`] when it is written otherwise.
+    pub fn parse(text: &str) -> Result<Self, TransferError> {
+        let (remote, local) = pair(text, "REMOTE:LOCAL")?;
+        Ok(Self {
+            remote: remote.to_owned(),
+            local: local.into(),
+        })
+    }
+}
+
+fn pair<'t>(text: &'t str, form: &'static str) -> Result<(&'t str, &'t str), TransferError> {
+    let halves = text.split_once(':');
+    let whole = |half: &str| !half.is_empty() && !half.contains('\0');
+    halves
+        .filter(|(left, right)| whole(left) && whole(right))
+        .ok_or_else(|| TransferError::Form {
+            given: text.chars().take(200).collect(),
+            form,
+        })
+}
+
+fn local(doing: &'static str, path: &Path, source: io::Error) -> TransferError {
+    TransferError::Local {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Copies everything in that the run needs.
+pub(super) async fn copy_in(
+    guest: &impl Guest,
+    execution: &Execution,
+) -> Result<(), TransferError> {
+    let user = execution.user.as_deref();
+    for file in &execution.program.files {
+        match &file.content {
+            Content::Bytes(bytes) => {
+                let content = Box::new(Cursor::new(bytes.clone()));
+                write(guest, &file.remote, user, content).await?;
+            }
+            Content::Host(path) => {
+                send(guest, path, &file.remote, user, execution.file_limit).await?;
+            }
+        }
+    }
+    let executable = execution
+        .program
+        .files
+        .iter()
+        .filter(|file| file.executable);
+    mark_executable(guest, executable.map(|file| file.remote.clone()).collect()).await;
+    for upload in &execution.uploads {
+        let remote = absolute(&upload.remote);
+        send(guest, &upload.local, &remote, user, execution.file_limit).await?;
+    }
+    Ok(())
+}
+
+/// A path in the sandbox, relative to the home.
+fn absolute(remote: &str) -> String {
+    match remote.starts_with(['/', '~']) {
+        true => remote.to_owned(),
+        false => format!("{HOME}/{remote}"),
+    }
+}
+
+async fn send(
+    guest: &impl Guest,
+    path: &Path,
+    remote: &str,
+    user: Option<&str>,
+    limit: u64,
+) -> Result<(), TransferError> {
+    let told = |error| local("read", path, error);
+    let file = tokio::fs::File::open(path).await.map_err(told)?;
+    let length = file.metadata().await.map_err(told)?.len();
+    if length > limit {
+        let path = path.to_owned();
+        return Err(TransferError::TooLarge { path, limit });
+    }
+    // A file that grows while it is read is cut where it is too long.
+    write(guest, remote, user, Box::new(file.take(limit))).await
+}
+
+async fn write(
+    guest: &impl Guest,
+    remote: &str,
+    user: Option<&str>,
+    content: Box<dyn AsyncRead + Send + Unpin>,
+) -> Result<(), TransferError> {
+    let written = guest.write_file(remote, user, content).await;
+    written.map_err(|source| TransferError::Remote {
+        remote: remote.to_owned(),
+        direction: "into",
+        source,
+    })
+}
+
+/// How many paths one `chmod` is given: a megabyte of the two that Linux takes as arguments, at
+/// 4 KiB each.
+const PATHS: usize = 256;
+
+/// Gives programs of a directory their mark back, which a copy has not. One that cannot be marked
+/// fails when it is started, with words of its own.
+async fn mark_executable(guest: &impl Guest, paths: Vec<String>) {
+    for some in paths.chunks(PATHS) {
+        let words = ["chmod", "+x", "--"].map(str::to_owned).into_iter();
+        let command = Command {
+            words: words.chain(some.iter().cloned()).collect(),
+            variables: BTreeMap::new(),
+            workdir: None,
+            user: Some("root".to_owned()),
+            stdin: false,
+        };
+        let Ok((mut events, _)) = guest.start(&command).await else {
+            return;
+        };
+        while let Ok(Event::Stdout(_) | Event::Stderr(_)) = events.next().await {}
+    }
+}
+
+/// Copies everything out that was asked for, and tells what could not be.
+pub(super) async fn copy_out(guest: &impl Guest, execution: &Execution) -> Vec<TransferError> {
+    let mut failed = Vec::new();
+    for download in &execution.downloads {
+        if let Err(error) = fetch(guest, download, execution).await {
+            failed.push(error);
+        }
+    }
+    failed
+}
+
+/// Copies one file out, under another name first: a file of the host is replaced whole or not at
+/// all.
+async fn fetch(
+    guest: &impl Guest,
+    download: &Download,
+    execution: &Execution,
+) -> Result<(), TransferError> {
+    let told = |error| local("write", &download.local, error);
+    let mut name = download.local.clone().into_os_string();
+    name.push(format!(".soulbox-{}", std::process::id()));
+    let partial = PathBuf::from(name);
+    let mut file = tokio::fs::File::create(&partial).await.map_err(told)?;
+    let remote = absolute(&download.remote);
+    let user = execution.user.as_deref();
+    let copied = guest
+        .read_file(&remote, user, &mut file, execution.file_limit)
+        .await;
+    let done = match copied {
+        Ok(()) => match file.flush().await {
+            Ok(()) => tokio::fs::rename(&partial, &download.local)
+                .await
+                .map_err(told),
+            Err(error) => Err(told(error)),
+        },
+        Err(source) => Err(TransferError::Remote {
+            remote,
+            direction: "out of",
+            source,
+        }),
+    };
+    if done.is_err() {
+        let _ = tokio::fs::remove_file(&partial).await;
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_read_in_their_order() {
+        let upload = Upload::parse("a.csv:data/a.csv").unwrap();
+        assert_eq!(
+            (upload.local.as_path(), upload.remote.as_str()),
+            (Path::new("a.csv"), "data/a.csv")
+        );
+        let download = Download::parse("out.png:/tmp/o.png").unwrap();
+        assert_eq!(download.local, Path::new("/tmp/o.png"));
+        for bad in ["", "a", ":b", "a:", "a\0:b"] {
+            assert!(Upload::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_copied_is_told_before_a_sandbox_is_made() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("big"), "12345").unwrap();
+        let check = |name: &str| {
+            let local = root.path().join(name);
+            Upload {
+                local,
+                remote: "x".to_owned(),
+            }
+            .check(4)
+        };
+        assert!(matches!(check("none"), Err(TransferError::Missing(_))));
+        assert!(matches!(check("big"), Err(TransferError::TooLarge { .. })));
+        assert!(matches!(check(""), Err(TransferError::Local { .. })));
+    }
+}
