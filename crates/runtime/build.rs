@@ -1,4 +1,4 @@
-//! What is made before the crate is compiled: the static programs.
+//! What is made before the crate is compiled: the policy tables and the static programs.
 
 #![allow(
     clippy::disallowed_methods,
@@ -9,9 +9,12 @@
     reason = "a build script speaks to cargo on standard output"
 )]
 
+#[path = "build/policy.rs"]
+mod policy;
 #[path = "build/programs.rs"]
 mod programs;
 
 fn main() -> Result<(), String> {
+    policy::build()?;
     programs::build()
 }

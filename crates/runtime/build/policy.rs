@@ -45,7 +45,10 @@ fn filter_source(program: &[Instruction]) -> String {
     let mut source = String::from("&[\n");
     for Instruction { code, jt, jf, k } in program {
         // Writing to a string does not fail.
-        let _ = writeln!(source, "    Instruction {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},");
+        let _ = writeln!(
+            source,
+            "    Instruction {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},"
+        );
     }
     source + "]\n"
 }

@@ -10,11 +10,14 @@
 //! | making a slot and a sandbox, from outside | `builder`, `tree`, [`cgroup`], `slot_network` |
 //! | the same from inside, up to the agent | `guest`, `guest_mount`, `mask` |
 //! | giving back | `undo` |
+//! | the security policy as tables | [`policy`] |
+//! | what is given up before the agent starts | [`seccomp`], [`capability`] |
 //! | what a sandbox reaches | [`network`] |
 //! | packets with descriptors | [`channel`] |
 //! | the engine's half | [`driver`] |
 
 mod builder;
+pub mod capability;
 pub mod cgroup;
 pub mod channel;
 pub mod driver;
@@ -24,6 +27,8 @@ mod home;
 mod kit;
 mod mask;
 pub mod network;
+pub mod policy;
+pub mod seccomp;
 mod slot_network;
 pub mod spawner;
 pub mod step;

@@ -12,6 +12,7 @@
 //! | moving the caller between namespaces | [`namespace`] |
 //! | links, addresses, routes, netfilter | [`netlink`] |
 //! | starting programs, hearing of their end | [`process`] |
+//! | system-call filters | [`seccomp`] |
 //! | pseudo-terminals | [`terminal`] |
 //! | a dead child's accounts | [`wait`] |
 
@@ -24,5 +25,6 @@ pub mod mount;
 pub mod namespace;
 pub mod netlink;
 pub mod process;
+pub mod seccomp;
 pub mod terminal;
 pub mod wait;

@@ -22,9 +22,16 @@ pub(crate) fn compile(rules: &Rules) -> Result<Vec<Instruction>, String> {
     let foreign = program.answer(Answer::Trap.value());
     let unknown = program.answer(rules.unknown.value());
     // Each rule once, also where several calls share it.
-    let nodes: Vec<Node> = rules.rules.iter().map(|rule| put_rule(&mut program, rule)).collect();
-    let by_number: BTreeMap<u32, Node> =
-        rules.by_number.iter().map(|(number, rule)| (*number, nodes[*rule])).collect();
+    let nodes: Vec<Node> = rules
+        .rules
+        .iter()
+        .map(|rule| put_rule(&mut program, rule))
+        .collect();
+    let by_number: BTreeMap<u32, Node> = rules
+        .by_number
+        .iter()
+        .map(|(number, rule)| (*number, nodes[*rule]))
+        .collect();
     let number = tree::build(&mut program, &by_number, unknown);
     let number = program.load(NUMBER, number);
     let known = program.jump(Test::Equal, rules.architecture.token(), number, foreign);
@@ -56,7 +63,11 @@ fn put_condition(program: &mut Program, condition: &Condition, yes: Node, no: No
         Demand::WithoutBits(bits) => {
             let (high, low) = halves(*bits);
             let next = put_bits(program, condition.low(), low, yes, no);
-            if condition.wide { put_bits(program, condition.high(), high, next, no) } else { next }
+            if condition.wide {
+                put_bits(program, condition.high(), high, next, no)
+            } else {
+                next
+            }
         }
     }
 }
@@ -99,7 +110,11 @@ fn put_member(
 
 /// Loads and masks a word for `next`.
 fn put_word(program: &mut Program, offset: u32, mask: u32, next: Node) -> Node {
-    let next = if mask == u32::MAX { next } else { program.and(mask, next) };
+    let next = if mask == u32::MAX {
+        next
+    } else {
+        program.and(mask, next)
+    };
     program.load(offset, next)
 }
 

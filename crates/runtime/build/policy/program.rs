@@ -109,7 +109,9 @@ impl Program {
     /// A node right here that does what `node` does.
     fn bring_near(&mut self, node: Node) -> Node {
         match self.reversed[node.0] {
-            Instruction { code: ANSWER, k, .. } => self.push(ANSWER, 0, 0, k),
+            Instruction {
+                code: ANSWER, k, ..
+            } => self.push(ANSWER, 0, 0, k),
             _ => {
                 // A program has 4096 instructions at most; `filter` checks it at the end.
                 let distance = u32::try_from(self.distance(node)).unwrap_or(u32::MAX);

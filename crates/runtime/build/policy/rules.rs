@@ -17,7 +17,9 @@ impl Architecture {
         match name {
             "x86_64" => Ok(Self::X86_64),
             "aarch64" => Ok(Self::Aarch64),
-            _ => Err(format!("there is no system-call policy for the processor {name}")),
+            _ => Err(format!(
+                "there is no system-call policy for the processor {name}"
+            )),
         }
     }
 
@@ -172,7 +174,12 @@ pub(crate) fn parse(text: &str, architecture: Architecture) -> Result<Rules, Str
     let document: Document = toml::from_str(text).map_err(|error| error.to_string())?;
     // A call that no entry names came to Linux after this list: programs fall back.
     let unknown = Answer::Errno(38);
-    let mut rules = Rules { architecture, rules: Vec::new(), by_number: BTreeMap::new(), unknown };
+    let mut rules = Rules {
+        architecture,
+        rules: Vec::new(),
+        by_number: BTreeMap::new(),
+        unknown,
+    };
     for group in &document.allow {
         group.fields(false, false)?;
         rules.add(group, Vec::new(), Answer::Allow, "allow")?;
@@ -182,7 +189,12 @@ pub(crate) fn parse(text: &str, architecture: Architecture) -> Result<Rules, Str
         let otherwise = group.otherwise.as_deref().unwrap_or_default();
         let cases = group.case.iter().map(case).collect::<Result<_, _>>();
         let cases = cases.map_err(|error| format!("{:?}: {error}", group.calls))?;
-        rules.add(group, cases, Answer::parse(otherwise)?, &format!("check, else {otherwise}"))?;
+        rules.add(
+            group,
+            cases,
+            Answer::parse(otherwise)?,
+            &format!("check, else {otherwise}"),
+        )?;
     }
     for group in &document.refuse {
         group.fields(true, false)?;
@@ -252,8 +264,15 @@ fn case(written: &WrittenCase) -> Result<Case, String> {
     if written.reason.trim().is_empty() || written.when.is_empty() {
         return Err("a case lacks its reason or its conditions".to_owned());
     }
-    let when = written.when.iter().map(condition).collect::<Result<_, _>>()?;
-    let then = written.then.as_deref().map_or(Ok(Answer::Allow), Answer::parse)?;
+    let when = written
+        .when
+        .iter()
+        .map(condition)
+        .collect::<Result<_, _>>()?;
+    let then = written
+        .then
+        .as_deref()
+        .map_or(Ok(Answer::Allow), Answer::parse)?;
     Ok(Case { when, then })
 }
 
@@ -266,19 +285,31 @@ fn condition(written: &WrittenCondition) -> Result<Condition, String> {
     let mask = written.mask.unwrap_or(all);
     let set = |values: &BTreeMap<String, u64>| values.values().copied().collect::<BTreeSet<_>>();
     let bits = |values: &BTreeMap<String, u64>| values.values().fold(0, |all, bit| all | bit);
-    let (values, demand) =
-        match (&written.is, &written.is_not, &written.without_bits, &written.only_bits) {
-            (Some(v), None, None, None) => (v, Demand::Is(set(v))),
-            (None, Some(v), None, None) => (v, Demand::IsNot(set(v))),
-            (None, None, Some(v), None) => (v, Demand::WithoutBits(bits(v))),
-            (None, None, None, Some(v)) => (v, Demand::WithoutBits(all & !bits(v))),
-            _ => return Err("a condition has one of is, is_not, without_bits, only_bits".to_owned()),
-        };
+    let (values, demand) = match (
+        &written.is,
+        &written.is_not,
+        &written.without_bits,
+        &written.only_bits,
+    ) {
+        (Some(v), None, None, None) => (v, Demand::Is(set(v))),
+        (None, Some(v), None, None) => (v, Demand::IsNot(set(v))),
+        (None, None, Some(v), None) => (v, Demand::WithoutBits(bits(v))),
+        (None, None, None, Some(v)) => (v, Demand::WithoutBits(all & !bits(v))),
+        _ => return Err("a condition has one of is, is_not, without_bits, only_bits".to_owned()),
+    };
     let fits = values.values().all(|value| value & !(mask & all) == 0);
     if !fits || mask & !all != 0 || written.argument > 5 || values.is_empty() {
-        return Err(format!("a condition on argument {} cannot hold", written.argument));
+        return Err(format!(
+            "a condition on argument {} cannot hold",
+            written.argument
+        ));
     }
-    Ok(Condition { argument: written.argument, wide: written.width == 64, mask, demand })
+    Ok(Condition {
+        argument: written.argument,
+        wide: written.width == 64,
+        mask,
+        demand,
+    })
 }
 
 /// The rules as a Rust table, for people to read.
@@ -287,7 +318,13 @@ pub(crate) fn source(rules: &Rules) -> String {
         "/// What a sandbox may ask of Linux, in the order of `policy/seccomp.toml`.\n\
          pub static SYSTEM_CALLS: &[CallRule] = &[\n",
     );
-    for Rule { calls, says, reason, .. } in &rules.rules {
+    for Rule {
+        calls,
+        says,
+        reason,
+        ..
+    } in &rules.rules
+    {
         // Writing to a string does not fail.
         let _ = writeln!(
             source,

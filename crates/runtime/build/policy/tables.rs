@@ -37,13 +37,27 @@ const CAPABILITIES: u8 = 41;
 pub(crate) fn capabilities(text: &str) -> Result<String, String> {
     let Capabilities { capability: rows } = parse(text)?;
     if !rows.iter().map(|row| row.number).eq(0..CAPABILITIES) {
-        return Err(format!("the capabilities from 0 to {} are to stand once", CAPABILITIES - 1));
+        return Err(format!(
+            "the capabilities from 0 to {} are to stand once",
+            CAPABILITIES - 1
+        ));
     }
     ordered(rows.iter().map(|row| (row.number, &row.reason)))?;
-    table("CAPABILITIES", "CapabilityRule", "All capabilities, by number.", &rows, |row| {
-        let Capability { name, number, keep, reason } = row;
-        format!("name: {name:?}, number: {number}, keep: {keep}, reason: {reason:?}")
-    })
+    table(
+        "CAPABILITIES",
+        "CapabilityRule",
+        "All capabilities, by number.",
+        &rows,
+        |row| {
+            let Capability {
+                name,
+                number,
+                keep,
+                reason,
+            } = row;
+            format!("name: {name:?}, number: {number}, keep: {keep}, reason: {reason:?}")
+        },
+    )
 }
 
 #[derive(Deserialize)]
@@ -79,10 +93,23 @@ pub(crate) fn masks(text: &str) -> Result<String, String> {
     if let Some(row) = rows.iter().find(|row| !plain(&row.path)) {
         return Err(format!("{:?} is not a plain path below /proc", row.path));
     }
-    table("MASKED", "MaskRule", "What of /proc is hidden or read-only, by path.", &rows, |row| {
-        let Mask { path, kind, required, reason } = row;
-        format!("path: {path:?}, kind: MaskKind::{kind:?}, required: {required}, reason: {reason:?}")
-    })
+    table(
+        "MASKED",
+        "MaskRule",
+        "What of /proc is hidden or read-only, by path.",
+        &rows,
+        |row| {
+            let Mask {
+                path,
+                kind,
+                required,
+                reason,
+            } = row;
+            format!(
+                "path: {path:?}, kind: MaskKind::{kind:?}, required: {required}, reason: {reason:?}"
+            )
+        },
+    )
 }
 
 #[derive(Deserialize)]
@@ -113,18 +140,42 @@ pub(crate) fn devices(text: &str) -> Result<String, String> {
     let Devices { device, link } = parse(text)?;
     ordered(device.iter().map(|row| (&row.name, &row.reason)))?;
     ordered(link.iter().map(|row| (&row.name, &row.reason)))?;
-    let mut names = device.iter().map(|row| &row.name).chain(link.iter().map(|row| &row.name));
+    let mut names = device
+        .iter()
+        .map(|row| &row.name)
+        .chain(link.iter().map(|row| &row.name));
     if let Some(name) = names.find(|name| name.is_empty() || name.contains(['/', '.'])) {
         return Err(format!("{name:?} is not the name of a file in /dev"));
     }
-    let nodes = table("DEVICES", "DeviceRule", "The nodes of /dev, by name.", &device, |row| {
-        let Device { name, major, minor, reason } = row;
-        format!("name: {name:?}, major: {major}, minor: {minor}, reason: {reason:?}")
-    })?;
-    let links = table("DEVICE_LINKS", "LinkRule", "The links of /dev, by name.", &link, |row| {
-        let Link { name, target, reason } = row;
-        format!("name: {name:?}, target: {target:?}, reason: {reason:?}")
-    })?;
+    let nodes = table(
+        "DEVICES",
+        "DeviceRule",
+        "The nodes of /dev, by name.",
+        &device,
+        |row| {
+            let Device {
+                name,
+                major,
+                minor,
+                reason,
+            } = row;
+            format!("name: {name:?}, major: {major}, minor: {minor}, reason: {reason:?}")
+        },
+    )?;
+    let links = table(
+        "DEVICE_LINKS",
+        "LinkRule",
+        "The links of /dev, by name.",
+        &link,
+        |row| {
+            let Link {
+                name,
+                target,
+                reason,
+            } = row;
+            format!("name: {name:?}, target: {target:?}, reason: {reason:?}")
+        },
+    )?;
     Ok(nodes + &links)
 }
 
@@ -169,21 +220,46 @@ pub(crate) fn egress(text: &str) -> Result<String, String> {
     }
     ordered(v4.iter().map(|(address, _, row)| (*address, &row.reason)))?;
     ordered(v6.iter().map(|(address, _, row)| (*address, &row.reason)))?;
-    ordered(port.iter().map(|row| ((row.protocol, row.port), &row.reason)))?;
-    let v4 = table("EGRESS_V4", "NetworkRule<Ipv4Addr>", "Blocked IPv4, by address.", &v4, |row| {
-        let (address, prefix, Network { reason, .. }) = row;
-        let bits = address.to_bits();
-        format!("address: Ipv4Addr::from_bits({bits}), prefix: {prefix}, reason: {reason:?}")
-    })?;
-    let v6 = table("EGRESS_V6", "NetworkRule<Ipv6Addr>", "Blocked IPv6, by address.", &v6, |row| {
-        let (address, prefix, Network { reason, .. }) = row;
-        let bits = address.to_bits();
-        format!("address: Ipv6Addr::from_bits({bits}), prefix: {prefix}, reason: {reason:?}")
-    })?;
-    let ports = table("EGRESS_PORTS", "PortRule", "Blocked ports, by number.", &port, |row| {
-        let Port { protocol, port, reason } = row;
-        format!("protocol: Protocol::{protocol:?}, port: {port}, reason: {reason:?}")
-    })?;
+    ordered(
+        port.iter()
+            .map(|row| ((row.protocol, row.port), &row.reason)),
+    )?;
+    let v4 = table(
+        "EGRESS_V4",
+        "NetworkRule<Ipv4Addr>",
+        "Blocked IPv4, by address.",
+        &v4,
+        |row| {
+            let (address, prefix, Network { reason, .. }) = row;
+            let bits = address.to_bits();
+            format!("address: Ipv4Addr::from_bits({bits}), prefix: {prefix}, reason: {reason:?}")
+        },
+    )?;
+    let v6 = table(
+        "EGRESS_V6",
+        "NetworkRule<Ipv6Addr>",
+        "Blocked IPv6, by address.",
+        &v6,
+        |row| {
+            let (address, prefix, Network { reason, .. }) = row;
+            let bits = address.to_bits();
+            format!("address: Ipv6Addr::from_bits({bits}), prefix: {prefix}, reason: {reason:?}")
+        },
+    )?;
+    let ports = table(
+        "EGRESS_PORTS",
+        "PortRule",
+        "Blocked ports, by number.",
+        &port,
+        |row| {
+            let Port {
+                protocol,
+                port,
+                reason,
+            } = row;
+            format!("protocol: Protocol::{protocol:?}, port: {port}, reason: {reason:?}")
+        },
+    )?;
     Ok(v4 + &v6 + &ports)
 }
 
@@ -198,7 +274,9 @@ fn range(text: &str) -> Result<(IpAddr, u8), String> {
         IpAddr::V6(v6) => (128, v6.to_bits()),
     };
     let behind = rest.checked_shl(u32::from(prefix)).unwrap_or(0);
-    (prefix <= bits && behind == 0).then_some((address, prefix)).ok_or_else(error)
+    (prefix <= bits && behind == 0)
+        .then_some((address, prefix))
+        .ok_or_else(error)
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {

@@ -17,13 +17,19 @@ struct Range {
 /// Builds the decision: `nodes` for the words named there, `otherwise` for all others.
 pub(crate) fn build(program: &mut Program, nodes: &BTreeMap<u32, Node>, otherwise: Node) -> Node {
     let ranges = ranges(nodes, otherwise);
-    let mut planner = Planner { ranges: &ranges, known: HashMap::new() };
+    let mut planner = Planner {
+        ranges: &ranges,
+        known: HashMap::new(),
+    };
     planner.emit(program, 0, ranges.len())
 }
 
 /// The ranges in order; neighbours lead to different nodes.
 fn ranges(nodes: &BTreeMap<u32, Node>, otherwise: Node) -> Vec<Range> {
-    let mut ranges = vec![Range { first: 0, node: otherwise }];
+    let mut ranges = vec![Range {
+        first: 0,
+        node: otherwise,
+    }];
     let mut put = |first: u32, node: Node| match ranges.last_mut() {
         Some(last) if last.first == first => last.node = node,
         _ => ranges.push(Range { first, node }),
@@ -75,7 +81,10 @@ impl Planner<'_> {
                 program.jump(Test::AtLeast, self.ranges[at].first, above, below)
             }
             Plan::Single(usual) => {
-                let odd = self.ranges[start..end].iter().rev().filter(|r| r.node != usual);
+                let odd = self.ranges[start..end]
+                    .iter()
+                    .rev()
+                    .filter(|r| r.node != usual);
                 odd.fold(usual, |next, range| {
                     program.jump(Test::Equal, range.first, range.node, next)
                 })
@@ -101,10 +110,9 @@ impl Planner<'_> {
             }
         }
         for usual in [self.ranges[start].node, self.ranges[start + 1].node] {
-            if let Some(count) = self.singles(start, end, usual) {
-                if (count, count) < best.0 {
-                    best = ((count, count), Plan::Single(usual));
-                }
+            let single = self.singles(start, end, usual);
+            if let Some(count) = single.filter(|count| (*count, *count) < best.0) {
+                best = ((count, count), Plan::Single(usual));
             }
         }
         self.known.insert((start, end), best);

@@ -36,11 +36,18 @@ const fn kept() -> CapabilitySet {
 pub fn apply() -> Result<(), StepError> {
     narrow_bounding_set().step(|| "narrow the capability bounding set".to_owned())?;
     clear_ambient_capability_set().step(|| "clear the ambient capabilities".to_owned())?;
-    let wanted =
-        CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() };
+    let wanted = CapabilitySets {
+        effective: KEPT,
+        permitted: KEPT,
+        inheritable: CapabilitySet::empty(),
+    };
     set_capabilities(None, wanted).step(|| "set the capabilities".to_owned())?;
     let got = capabilities(None).step(|| "read the capabilities back".to_owned())?;
-    let held = if got == wanted { Ok(()) } else { Err(Errno::PERM) };
+    let held = if got == wanted {
+        Ok(())
+    } else {
+        Err(Errno::PERM)
+    };
     held.step(|| format!("give up capabilities: {got:?} are left"))
 }
 

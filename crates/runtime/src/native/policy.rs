@@ -132,7 +132,10 @@ mod tests {
             .chain(EGRESS_PORTS.iter().map(|rule| rule.reason));
         assert!(reasons.clone().count() > 100);
         for reason in reasons {
-            assert!(reason.trim().len() > 5 && reason.ends_with('.'), "{reason:?}");
+            assert!(
+                reason.trim().len() > 5 && reason.ends_with('.'),
+                "{reason:?}"
+            );
         }
         assert!(ascends(CAPABILITIES.iter().map(|rule| rule.number)));
         assert!(ascends(MASKED.iter().map(|rule| rule.path)));
@@ -145,8 +148,11 @@ mod tests {
 
     #[test]
     fn the_capabilities_kept_are_the_short_list() {
-        let kept: Vec<_> =
-            CAPABILITIES.iter().filter(|rule| rule.keep).map(|rule| rule.name).collect();
+        let kept: Vec<_> = CAPABILITIES
+            .iter()
+            .filter(|rule| rule.keep)
+            .map(|rule| rule.name)
+            .collect();
         assert_eq!(
             kept,
             [
@@ -171,11 +177,17 @@ mod tests {
         match address.parse().expect("the tests write addresses") {
             IpAddr::V4(address) => EGRESS_V4.iter().any(|rule| {
                 let rest = 32 - u32::from(rule.prefix);
-                (address.to_bits() ^ rule.address.to_bits()).checked_shr(rest).unwrap_or(0) == 0
+                (address.to_bits() ^ rule.address.to_bits())
+                    .checked_shr(rest)
+                    .unwrap_or(0)
+                    == 0
             }),
             IpAddr::V6(address) => EGRESS_V6.iter().any(|rule| {
                 let rest = 128 - u32::from(rule.prefix);
-                (address.to_bits() ^ rule.address.to_bits()).checked_shr(rest).unwrap_or(0) == 0
+                (address.to_bits() ^ rule.address.to_bits())
+                    .checked_shr(rest)
+                    .unwrap_or(0)
+                    == 0
             }),
         }
     }
