@@ -1,7 +1,6 @@
 //! Trees that resist, and their removal.
 #![allow(clippy::unwrap_used)] // clippy knows only the test functions, not their helpers
 
-
 use proptest::prelude::*;
 use rustix::fs::{IFlags, Mode, OFlags};
 use soulbox_image::remove::{MAX_LEVELS, RemoveError, remove_tree};
@@ -113,7 +112,7 @@ fn directories_without_any_right_are_removed() {
     fs::create_dir_all(tree.join("shut/inner")).unwrap();
     fs::write(tree.join("shut/inner/file"), "x").unwrap();
     for path in ["shut/inner", "shut"] {
-        fs::set_permissions(tree.join(path), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tree.join(path), fs::Permissions::from_mode(0o000)).unwrap();
     }
     remove_tree(&tree).unwrap();
     assert!(!tree.exists());
