@@ -1,6 +1,7 @@
 //! A live sandbox in its owner's hands.
 
 use soulbox_model::{ByteSize, Isolation, Phases, SandboxId, SandboxSpec, TemplateName};
+use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{DriverError, Gone, Slot, wait_gone};
 use soulbox_wire::spawner;
 use std::path::Path;
@@ -34,6 +35,7 @@ pub struct Sandbox {
     spec: SandboxSpec,
     pid: u32,
     phases: Phases,
+    agent: AgentClient,
     slot: Mutex<Slot>,
     number: u32,
     end: tokio::sync::watch::Receiver<Option<Gone>>,
@@ -48,13 +50,14 @@ impl Sandbox {
         pid: u32,
         phases: Phases,
     ) -> Self {
-        let _ = socket;
+        let agent = AgentClient::new(socket.to_owned());
         let (end, number) = (slot.end(), slot.number());
         Self {
             id,
             spec,
             pid,
             phases,
+            agent,
             slot: Mutex::new(slot),
             number,
             end,
@@ -84,6 +87,11 @@ impl Sandbox {
     /// Where the time of its create went.
     pub fn phases(&self) -> &Phases {
         &self.phases
+    }
+
+    /// The way to its agent.
+    pub fn agent(&self) -> &AgentClient {
+        &self.agent
     }
 
     /// The host's process id of its first process.

@@ -220,7 +220,9 @@ fn reset_limits() -> Result<(), StepError> {
 
 /// Gives up every right that the sandbox is not to have.
 fn restrict() -> Result<(), StepError> {
-    Ok(())
+    // The filter first: without no_new_privs, loading it takes CAP_SYS_ADMIN.
+    super::seccomp::load()?;
+    super::capability::apply()
 }
 
 /// Leaves only the agent's descriptors open and becomes the agent.

@@ -4,30 +4,11 @@
 //! where a mount were writable.
 
 use super::home::{self, KIT_DEV, KIT_EMPTY, KIT_SYS};
+use super::policy::{DEVICE_LINKS, DEVICES};
 use super::step::{Step, StepError};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
-
-/// Character devices of `/dev`: name, major, minor (Documentation/admin-guide/devices.txt).
-/// Each works on the caller only or gives nothing away.
-const DEVICES: [(&str, u32, u32); 6] = [
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-];
-
-/// Links of `/dev` that programs expect.
-const LINKS: [(&str, &str); 5] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-];
 
 /// Files of the host's `/sys` that run-time systems read to size themselves, copied once.
 const SYS_FILES: [&str; 6] = [
@@ -77,22 +58,22 @@ fn no_files() -> MountAttrFlags {
 fn fill_dev(dev: &str) -> Result<(), StepError> {
     // A umask of the caller would take rights away from the nodes.
     let umask = rustix::process::umask(Mode::empty());
-    let nodes = DEVICES.into_iter().try_for_each(|(name, major, minor)| {
-        let path = format!("{dev}/{name}");
+    let nodes = DEVICES.iter().try_for_each(|device| {
+        let path = format!("{dev}/{}", device.name);
         let made = mknodat(
             CWD,
             &path,
             FileType::CharacterDevice,
             Mode::from(0o666),
-            makedev(major, minor),
+            makedev(device.major, device.minor),
         );
         made.step(|| format!("make the device {path}"))
     });
     rustix::process::umask(umask);
     nodes?;
-    for (name, target) in LINKS {
-        let path = format!("{dev}/{name}");
-        rustix::fs::symlink(target, &path).step(|| format!("make the link {path}"))?;
+    for link in DEVICE_LINKS {
+        let path = format!("{dev}/{}", link.name);
+        rustix::fs::symlink(link.target, &path).step(|| format!("make the link {path}"))?;
     }
     home::make_directories(&format!("{dev}/shm"))?;
     home::make_directories(&format!("{dev}/pts"))
