@@ -113,7 +113,7 @@ impl Builder {
     pub(super) fn make_slot(&self, slot: u32, network: Network) -> Result<Sandbox, StepError> {
         let clock = Instant::now();
         let mut undo = Undo::default();
-        let made = self.network.create(slot, network, &mut undo)?;
+        let made = self.network.create(slot, network)?;
         let mut phases = vec![("network".to_owned(), micros_since(clock))];
         let lap = Instant::now();
         let group = Rc::new(self.parents.make(slot)?);

@@ -2,6 +2,7 @@
 
 use super::world::*;
 use soulbox_runtime::native::network::firewall::Lease;
+use soulbox_runtime::native::network::firewall::rules::Rules;
 use soulbox_runtime::native::network::link;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
@@ -49,6 +50,22 @@ fn what_the_operator_allows_is_reached_and_nothing_beside_it() {
                 assert!(reach(address, 25).is_err(), "a refused port stays refused");
             }
             assert!(reach(Ipv4Addr::new(10, 1, 2, 4), 80).is_err());
+        });
+    });
+}
+
+#[test]
+fn the_fixed_policy_lets_public_addresses_pass_and_no_other() {
+    in_a_world(|world| {
+        let rules = Rules::of_policy(world.range, Vec::new());
+        let _walls = Lease::take(world.run_dir(), &rules).unwrap();
+        let made = world.sandbox(1);
+        inside(&made.namespace, || {
+            assert_eq!(reach(PUBLIC, 80), Ok(()));
+            assert!(reach(PUBLIC, 25).is_err());
+            for address in REFUSED {
+                assert!(reach(address, 80).is_err(), "{address}");
+            }
         });
     });
 }

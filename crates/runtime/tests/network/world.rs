@@ -9,6 +9,7 @@ use soulbox_runtime::native::network::address::{Ends, SandboxRange};
 use soulbox_runtime::native::network::firewall::rules::{CONNECTIONS, Rules};
 use soulbox_runtime::native::network::link;
 use soulbox_runtime::native::network::namespace::{self, Host, NetworkNamespace};
+use soulbox_runtime::native::policy::Protocol;
 use soulbox_syscall::namespace::{enter_network_namespace, new_network_namespace};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
@@ -118,7 +119,7 @@ impl World {
         Rules {
             range: SandboxRange::new(subnet.parse().unwrap()).unwrap(),
             refused: refused(),
-            refused_ports: vec![25, 465, 587],
+            refused_ports: [25, 465, 587].map(|port| (Protocol::Tcp, port)).to_vec(),
             allow: Vec::new(),
             connections: CONNECTIONS,
         }

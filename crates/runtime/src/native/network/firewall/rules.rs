@@ -5,6 +5,7 @@ use super::forwarding::Before;
 use super::program::NFT;
 use crate::native::network::address::SandboxRange;
 use crate::native::network::link::PREFIX;
+use crate::native::policy::{self, Protocol};
 use crate::native::step::StepError;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -39,8 +40,8 @@ pub struct Rules {
     pub range: SandboxRange,
     /// Addresses that nobody reaches. Only IPv4 counts: no IPv6 leaves a sandbox.
     pub refused: Vec<Subnet>,
-    /// TCP and UDP ports that nobody reaches, wherever.
-    pub refused_ports: Vec<u16>,
+    /// Ports that nobody reaches, wherever.
+    pub refused_ports: Vec<(Protocol, u16)>,
     /// Addresses that are reached although `refused` has them. Never the host itself, another
     /// sandbox or a refused port.
     pub allow: Vec<Subnet>,
@@ -58,6 +59,23 @@ pub struct Chosen {
 }
 
 impl Rules {
+    /// The fixed policy (`policy/egress.toml`), with the operator's choice.
+    pub fn of_policy(range: SandboxRange, allow: Vec<Subnet>) -> Self {
+        let refused = policy::EGRESS_V4
+            .iter()
+            .map(|rule| Subnet::v4(rule.address, rule.prefix));
+        let ports = policy::EGRESS_PORTS
+            .iter()
+            .map(|rule| (rule.protocol, rule.port));
+        Self {
+            range,
+            refused: refused.collect(),
+            refused_ports: ports.collect(),
+            allow,
+            connections: CONNECTIONS,
+        }
+    }
+
     pub(super) fn chosen(&self) -> Chosen {
         Chosen {
             subnet: self.range.subnet().to_string(),
@@ -91,8 +109,14 @@ impl Rules {
             "flags interval; auto-merge;",
             &ipv4(&self.allow),
         );
-        let ports: Vec<_> = self.refused_ports.iter().map(u16::to_string).collect();
-        text += &set("refused_ports", "inet_service", "", &ports);
+        for (name, protocol) in [
+            ("refused_tcp", Protocol::Tcp),
+            ("refused_udp", Protocol::Udp),
+        ] {
+            let ports = self.refused_ports.iter().filter(|(of, _)| *of == protocol);
+            let ports: Vec<_> = ports.map(|(_, port)| port.to_string()).collect();
+            text += &set(name, "inet_service", "", &ports);
+        }
         let quoted: Vec<_> = closed.iter().map(|link| format!("\"{link}\"")).collect();
         text += &set("closed", "ifname", "", &quoted);
         text + &set("connections", "ipv4_addr", "size 8192; flags dynamic;", &[])
@@ -145,7 +169,8 @@ impl Rules {
     ip daddr {range} goto refuse
     fib daddr type != unicast goto refuse
     ip daddr @refused ip daddr != @allowed goto refuse
-    meta l4proto {{ tcp, udp }} th dport @refused_ports goto refuse
+    tcp dport @refused_tcp goto refuse
+    udp dport @refused_udp goto refuse
     meta l4proto icmp icmp type != echo-request drop
     add @connections {{ ip saddr ct count over {connections} }} drop
     tcp flags & (fin|syn|rst) == syn tcp option maxseg size set rt mtu
@@ -243,7 +268,7 @@ mod tests {
             refused: ["192.168.0.0/16", "10.0.0.0/8", "fd00::/8"]
                 .map(|text| text.parse().unwrap())
                 .to_vec(),
-            refused_ports: vec![25],
+            refused_ports: vec![(Protocol::Tcp, 25)],
             allow: vec!["10.1.0.0/16".parse().unwrap()],
             connections: CONNECTIONS,
         }
@@ -259,6 +284,33 @@ mod tests {
         assert!(!text.contains("fd00"), "{text}");
         assert!(text.contains("set closed { type ifname;   }"), "{text}");
         assert!(!text.contains("iifname @closed"), "{text}");
+    }
+
+    #[test]
+    fn ports_are_refused_for_their_protocol_only() {
+        let text = rules().text(&[]);
+        let line = |name: &str| {
+            text.lines()
+                .find(|line| line.contains(name))
+                .map(str::to_owned)
+        };
+        assert!(
+            line("set refused_tcp").is_some_and(|line| line.contains("{ 25 }")),
+            "{text}"
+        );
+        assert!(
+            line("set refused_udp").is_some_and(|line| !line.contains("25")),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_fixed_policy_refuses_metadata_and_mail() {
+        let range = SandboxRange::new("198.18.0.0/15".parse().unwrap()).unwrap();
+        let rules = Rules::of_policy(range, Vec::new());
+        let metadata = "169.254.169.254".parse().unwrap();
+        assert!(rules.refused.iter().any(|subnet| subnet.contains(metadata)));
+        assert!(rules.refused_ports.contains(&(Protocol::Tcp, 25)));
     }
 
     #[test]
