@@ -5,9 +5,9 @@
 //!
 //! | Story | File |
 //! |---|---|
-//! | the spawner's loop | [`spawner`] |
+//! | the spawner's loop | [`spawner`], `source` |
 //! | its own mount namespace, and the kit in it | `home`, `kit` |
-//! | making a slot and a sandbox, from outside | `builder`, `tree`, [`cgroup`], `slot_network` |
+//! | making a slot and a sandbox, from outside | `builder`, `sandbox`, `tree`, [`cgroup`], `slot_network` |
 //! | the same from inside, up to the agent | `guest`, `guest_mount`, `mask` |
 //! | giving back | `undo` |
 //! | the security policy as tables | [`policy`] |
@@ -28,8 +28,10 @@ mod kit;
 mod mask;
 pub mod network;
 pub mod policy;
+mod sandbox;
 pub mod seccomp;
 mod slot_network;
+mod source;
 pub mod spawner;
 pub mod step;
 mod tree;

@@ -1,9 +1,10 @@
 //! The spawner's side of a create, and what it keeps of each sandbox.
 
-use super::cgroup::{Group, Layout, Parents};
+use super::cgroup::{Layout, Parents};
 use super::channel;
-use super::guest::{self, Order, Report};
+use super::guest::{self, Order};
 use super::home;
+use super::sandbox::{Child, Sandbox, Stage, micros_since};
 use super::slot_network::Plan;
 use super::spawner::create_deadline;
 use super::step::{Step, StepError};
@@ -13,13 +14,12 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 use rustix::thread::CapabilitiesSecureBits;
 use soulbox_syscall::clone::{Namespaces, Side, clone_process};
 use soulbox_syscall::mount::{Attributes, set_attributes};
 use soulbox_syscall::namespace::enter_network_namespace;
-use soulbox_syscall::wait;
-use soulbox_wire::spawner::{CgroupLimits, Create, Failure, Init, Network, StopAt, Usage};
+use soulbox_wire::spawner::{CgroupLimits, Create, Init, Network, StopAt, Usage};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -33,48 +33,6 @@ pub(super) struct Builder {
     parents: Parents,
     id_base: u32,
     network: Plan,
-}
-
-/// How far a slot has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Network namespace and cgroups are there.
-    Slot,
-    /// The child builds its tree.
-    Building,
-    /// The child waits for its start.
-    Prepared,
-    /// The agent is being started.
-    Starting,
-    /// The agent accepts connections.
-    Running,
-    /// It is being ended.
-    Ending,
-}
-
-/// What the spawner keeps of a slot and the sandbox in it.
-pub(super) struct Sandbox {
-    slot: u32,
-    stage: Stage,
-    stop_at: StopAt,
-    group: Rc<Group>,
-    namespace: Rc<OwnedFd>,
-    resolver: Vec<OwnedFd>,
-    child: Option<Child>,
-    phases: Vec<(String, u64)>,
-    clock: Instant,
-    deadline: Option<Instant>,
-    failure_told: bool,
-    ended: Option<wait::Ended>,
-    usage: Usage,
-    undo: Undo,
-}
-
-struct Child {
-    pid: Pid,
-    pidfd: OwnedFd,
-    channel: Option<OwnedFd>,
-    ready: Option<OwnedFd>,
 }
 
 impl Builder {
@@ -144,7 +102,7 @@ impl Builder {
     pub(super) fn create(
         &self,
         sandbox: &mut Sandbox,
-        create: Create,
+        create: &Create,
         descriptors: Vec<OwnedFd>,
     ) -> Result<(), StepError> {
         if create.layers.is_empty() || descriptors.len() != create.mounts.len() + 1 {
@@ -161,7 +119,7 @@ impl Builder {
         let listener = listener
             .ok_or(Errno::BADF)
             .step(|| "find the listener".to_owned())?;
-        self.clone_child(sandbox, &create)?;
+        self.clone_child(sandbox, create)?;
         sandbox.lap("clone");
         let root_id = self.id_base + sandbox.slot * IDS;
         let child = sandbox
@@ -299,174 +257,4 @@ fn write_id_maps(pid: Pid, root_id: u32) -> Result<(), StepError> {
         write().step(|| format!("write {map:?} to {path}"))?;
     }
     Ok(())
-}
-
-fn micros_since(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-impl Sandbox {
-    pub(super) fn stage(&self) -> Stage {
-        self.stage
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
-    pub(super) fn channel(&self) -> Option<&OwnedFd> {
-        self.child.as_ref()?.channel.as_ref()
-    }
-
-    pub(super) fn ready(&self) -> Option<&OwnedFd> {
-        self.child.as_ref()?.ready.as_ref()
-    }
-
-    pub(super) fn pidfd(&self) -> Option<&OwnedFd> {
-        Some(&self.child.as_ref()?.pidfd)
-    }
-
-    /// The phases since they were taken last.
-    pub(super) fn take_phases(&mut self) -> Vec<(String, u64)> {
-        std::mem::take(&mut self.phases)
-    }
-
-    /// The resolver's sockets, once.
-    pub(super) fn take_resolver(&mut self) -> Vec<OwnedFd> {
-        std::mem::take(&mut self.resolver)
-    }
-
-    /// True the first time only.
-    pub(super) fn note_failure(&mut self) -> bool {
-        !std::mem::replace(&mut self.failure_told, true)
-    }
-
-    fn lap(&mut self, name: &str) {
-        self.phases
-            .push((name.to_owned(), micros_since(self.clock)));
-        self.clock = Instant::now();
-    }
-
-    pub(super) fn limit(&self, limits: &CgroupLimits) -> Result<(), StepError> {
-        self.group.limit(limits)
-    }
-
-    pub(super) fn usage(&self) -> Usage {
-        self.group.usage()
-    }
-
-    /// Reads the child's report. `Ok(Some(Prepared))` when it waits for its start now.
-    pub(super) fn hear(&mut self) -> Result<Option<StopAt>, Failure> {
-        let Some(child) = self.child.as_mut() else {
-            return Ok(None);
-        };
-        let Some(channel) = child.channel.as_ref() else {
-            return Ok(None);
-        };
-        match channel::receive::<Report>(channel) {
-            Ok((Report::Built { phases }, _)) => {
-                self.phases.extend(phases);
-                self.clock = Instant::now();
-                if self.stop_at == StopAt::Running {
-                    self.stage = Stage::Starting;
-                    return Ok(None);
-                }
-                self.stage = Stage::Prepared;
-                self.deadline = None;
-                Ok(Some(StopAt::Prepared))
-            }
-            Ok((Report::Failed(failure), _)) => Err(failure),
-            // It became the agent, or died: the pidfd tells.
-            Err(_) => {
-                child.channel = None;
-                Ok(None)
-            }
-        }
-    }
-
-    /// Reads the ready pipe. Tells the pid when the agent accepts connections.
-    pub(super) fn hear_ready(&mut self) -> Result<Option<u32>, Failure> {
-        let Some(child) = self.child.as_mut() else {
-            return Ok(None);
-        };
-        let Some(ready) = child.ready.take() else {
-            return Ok(None);
-        };
-        let mut byte = [0];
-        if rustix::io::read(&ready, &mut byte) != Ok(1) {
-            // It ended before it was ready: the pidfd tells.
-            return Ok(None);
-        }
-        child.channel = None;
-        let pid = u32::try_from(child.pid.as_raw_nonzero().get()).unwrap_or(0);
-        self.stage = Stage::Running;
-        self.deadline = None;
-        self.lap("agent");
-        Ok(Some(pid))
-    }
-
-    /// Kills PID 1, and with it the sandbox; false when there is none.
-    pub(super) fn kill(&mut self) -> bool {
-        let Some(child) = self.child.as_ref() else {
-            return false;
-        };
-        if self.ended.is_some() {
-            return false;
-        }
-        self.stage = Stage::Ending;
-        self.deadline = None;
-        let _ = rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL);
-        true
-    }
-
-    /// Collects PID 1; true once it has ended.
-    pub(super) fn collect(&mut self) -> bool {
-        let Some(child) = self.child.as_ref() else {
-            return true;
-        };
-        if self.ended.is_none() {
-            match wait::try_wait(child.pid) {
-                Ok(Some(ended)) => self.ended = Some(ended),
-                Ok(None) => return false,
-                Err(_) => {
-                    self.ended = Some(wait::Ended {
-                        code: None,
-                        signal: None,
-                        cpu: std::time::Duration::ZERO,
-                    });
-                }
-            }
-        }
-        true
-    }
-
-    /// Waits for PID 1's end, which was asked for.
-    pub(super) fn collect_blocking(&mut self) {
-        while !self.collect() {
-            let Some(child) = self.child.as_ref() else {
-                return;
-            };
-            let mut watched = [rustix::event::PollFd::new(
-                &child.pidfd,
-                rustix::event::PollFlags::IN,
-            )];
-            let _ = rustix::event::poll(&mut watched, None);
-        }
-    }
-
-    /// Reads the accounts a last time and gives everything back.
-    pub(super) fn give_back(&mut self) -> Vec<Failure> {
-        self.usage = self.group.usage();
-        if let (Some(ended), 0) = (self.ended, self.usage.cpu_us) {
-            self.usage.cpu_us = u64::try_from(ended.cpu.as_micros()).unwrap_or(u64::MAX);
-        }
-        self.child = None;
-        self.undo.run()
-    }
-
-    /// Whether it ran, the signal that ended PID 1, and what it had used.
-    pub(super) fn account(&self) -> (bool, i32, Usage) {
-        let signal = self.ended.and_then(|ended| ended.signal).unwrap_or(0);
-        (self.ended.is_some(), signal, self.usage)
-    }
 }

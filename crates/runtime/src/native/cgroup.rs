@@ -8,12 +8,18 @@
 //! that lock and waits for an RCU grace period, about 12 ms when it has not been taken lately
 //! (`cgroup_procs_write_start` in Linux's kernel/cgroup/cgroup.c). On v2 it is born in its group.
 
+mod layout;
+mod left;
+
+pub use layout::{Hierarchy, Layout};
+pub use left::remove_left;
+
 use super::step::{Step, StepError};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use soulbox_wire::spawner::{CgroupLimits, Usage};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The length of a scheduling period in microseconds: Linux's own default
 /// (Documentation/scheduler/sched-bwc.rst).
@@ -43,106 +49,6 @@ impl Controller {
             Self::Memory => "memory",
             Self::Cpu => "cpu",
             Self::Pids => "pids",
-        }
-    }
-}
-
-/// One hierarchy of the host and which controllers are taken from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hierarchy {
-    /// Where it is mounted.
-    pub mount: PathBuf,
-    /// True for the v2 hierarchy.
-    pub v2: bool,
-    /// What is limited through it.
-    pub controllers: Vec<Controller>,
-}
-
-/// Where the host keeps its controllers.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Layout {
-    /// The hierarchies in use, v1 first.
-    pub hierarchies: Vec<Hierarchy>,
-    /// Controllers that the host lacks.
-    pub missing: Vec<Controller>,
-}
-
-impl Layout {
-    /// Finds the controllers from a mount table (`/proc/self/mountinfo`, proc(5)); `v2_offers`
-    /// tells what the v2 hierarchy at a path offers (its `cgroup.controllers`).
-    pub fn find(mountinfo: &str, v2_offers: impl Fn(&Path) -> String) -> Self {
-        let mut hierarchies: Vec<Hierarchy> = Vec::new();
-        let mut v2 = None;
-        for line in mountinfo.lines() {
-            let Some((left, right)) = line.split_once(" - ") else {
-                continue;
-            };
-            let Some(mount) = left.split(' ').nth(4).map(PathBuf::from) else {
-                continue;
-            };
-            let mut right = right.split(' ');
-            match (right.next(), right.nth(1)) {
-                (Some("cgroup2"), _) if v2.is_none() => v2 = Some(mount),
-                (Some("cgroup"), Some(options)) => {
-                    let mut controllers: Vec<_> = Controller::ALL
-                        .into_iter()
-                        .filter(|c| options.split(',').any(|option| option == c.name()))
-                        .collect();
-                    controllers.retain(|c| !hierarchies.iter().any(|h| h.controllers.contains(c)));
-                    if !controllers.is_empty() {
-                        hierarchies.push(Hierarchy {
-                            mount,
-                            v2: false,
-                            controllers,
-                        });
-                    }
-                }
-                _ => {}
-            }
-        }
-        let held = |c: &Controller| hierarchies.iter().any(|h| h.controllers.contains(c));
-        let mut missing: Vec<_> = Controller::ALL.into_iter().filter(|c| !held(c)).collect();
-        if let Some(mount) = v2 {
-            let offers = v2_offers(&mount);
-            let (controllers, rest): (Vec<_>, Vec<_>) = missing
-                .into_iter()
-                .partition(|c| offers.split_whitespace().any(|offer| offer == c.name()));
-            missing = rest;
-            if !controllers.is_empty() {
-                hierarchies.push(Hierarchy {
-                    mount,
-                    v2: true,
-                    controllers,
-                });
-            }
-        }
-        Self {
-            hierarchies,
-            missing,
-        }
-    }
-
-    /// Finds the controllers of this host.
-    ///
-    /// # Errors
-    /// When the mount table cannot be read.
-    pub fn of_host() -> std::io::Result<Self> {
-        let mountinfo = std::fs::read_to_string("/proc/self/mountinfo")?;
-        Ok(Self::find(&mountinfo, |mount| {
-            std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()
-        }))
-    }
-
-    /// `v1`, `v2` or `hybrid`, as people call it.
-    pub fn kind(&self) -> &'static str {
-        match (
-            self.hierarchies.iter().any(|h| !h.v2),
-            self.hierarchies.iter().any(|h| h.v2),
-        ) {
-            (true, true) => "hybrid",
-            (true, false) => "v1",
-            (false, true) => "v2",
-            (false, false) => "none",
         }
     }
 }
@@ -388,39 +294,6 @@ impl Part {
     }
 }
 
-/// Removes the groups that a killed spawner left of a slot, and ends what still runs in them.
-///
-/// # Errors
-/// Linux's own, for the first directory that could not be removed.
-pub fn remove_left(layout: &Layout, name: &str, slot: u32) -> Result<(), Errno> {
-    for hierarchy in &layout.hierarchies {
-        let path = hierarchy.mount.join(name).join(format!("s{slot}"));
-        let members = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-        for pid in members.lines().filter_map(|line| line.parse().ok()) {
-            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-                // It may have ended by itself meanwhile.
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-        }
-        remove_when_empty(&path)?;
-    }
-    Ok(())
-}
-
-/// Removes a group whose last processes are about to end.
-fn remove_when_empty(path: &Path) -> Result<(), Errno> {
-    /// How often, with a pause of 5 ms, Linux is given time to end killed processes.
-    const TRIES: u32 = 200;
-    for _ in 0..TRIES {
-        match rustix::fs::rmdir(path) {
-            Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            Err(Errno::BUSY) => std::thread::sleep(std::time::Duration::from_millis(5)),
-            Err(errno) => return Err(errno),
-        }
-    }
-    Err(Errno::BUSY)
-}
-
 fn open_directory(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(at, path, flags, Mode::empty())
@@ -430,55 +303,4 @@ fn write_file(directory: BorrowedFd<'_>, file: &str, value: &[u8]) -> Result<(),
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(directory, file, flags, Mode::empty())?;
     rustix::io::write(&fd, value).map(|_| ())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const V1: &str = "\
-36 25 0:31 / /sys/fs/cgroup/cpu,cpuacct rw shared:14 - cgroup cgroup rw,cpu,cpuacct
-37 25 0:32 / /sys/fs/cgroup/memory rw shared:15 - cgroup cgroup rw,memory
-38 25 0:33 / /sys/fs/cgroup/pids rw shared:16 - cgroup cgroup rw,pids
-";
-    const UNIFIED: &str = "39 25 0:34 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-
-    #[test]
-    fn v1_controllers_are_found_where_they_are_mounted() {
-        let layout = Layout::find(V1, |_| String::new());
-        assert_eq!(layout.kind(), "v1");
-        assert_eq!(layout.hierarchies.len(), 3);
-        assert_eq!(layout.hierarchies[0].controllers, [Controller::Cpu]);
-        assert!(layout.missing.is_empty());
-    }
-
-    #[test]
-    fn a_v2_hierarchy_without_controllers_is_not_used() {
-        let layout = Layout::find(&format!("{V1}{UNIFIED}"), |_| "hugetlb".to_owned());
-        assert_eq!(layout.kind(), "v1");
-    }
-
-    #[test]
-    fn v2_alone_serves_all_controllers() {
-        let layout = Layout::find(UNIFIED, |_| "cpuset cpu io memory pids".to_owned());
-        assert_eq!(layout.kind(), "v2");
-        assert_eq!(layout.hierarchies[0].controllers, Controller::ALL);
-    }
-
-    #[test]
-    fn a_hybrid_host_serves_each_controller_from_where_it_is() {
-        let memory = V1.lines().nth(1).unwrap();
-        let layout = Layout::find(&format!("{memory}\n{UNIFIED}"), |_| "cpu pids".to_owned());
-        assert_eq!(layout.kind(), "hybrid");
-        assert_eq!(
-            layout.hierarchies[1].controllers,
-            [Controller::Cpu, Controller::Pids]
-        );
-    }
-
-    #[test]
-    fn what_the_host_lacks_is_told() {
-        let layout = Layout::find(UNIFIED, |_| "cpu".to_owned());
-        assert_eq!(layout.missing, [Controller::Memory, Controller::Pids]);
-    }
 }

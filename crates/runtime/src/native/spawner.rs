@@ -11,13 +11,15 @@
 //! pipe, and to each PID 1's end. When the engine's end of the channel closes, it ends every
 //! sandbox, gives everything back and ends itself.
 
-use super::builder::{Builder, Sandbox, Stage};
+use super::builder::Builder;
 use super::channel::{self, ChannelError};
+use super::sandbox::{Sandbox, Stage};
+use super::source::Source;
 use super::step::{Step, StepError};
 use rustix::event::{Timespec, epoll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use soulbox_wire::spawner::{Event, Failure, GENERATION, Network, Request, StopAt};
+use soulbox_wire::spawner::{Create, Event, Failure, GENERATION, Network, Request, StopAt};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -27,38 +29,6 @@ const CREATE_LIMIT: Duration = Duration::from_secs(20);
 
 /// How many events are taken from Linux at once.
 const EVENTS: usize = 64;
-
-/// What a descriptor of the poll set belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Engine,
-    Child(u32),
-    Ready(u32),
-    End(u32),
-}
-
-impl Source {
-    fn pack(self) -> epoll::EventData {
-        let (slot, kind) = match self {
-            Self::Engine => (0, 0),
-            Self::Child(slot) => (slot, 1),
-            Self::Ready(slot) => (slot, 2),
-            Self::End(slot) => (slot, 3),
-        };
-        epoll::EventData::new_u64(u64::from(slot) << 2 | kind)
-    }
-
-    fn unpack(data: epoll::EventData) -> Self {
-        let packed = data.u64();
-        let slot = u32::try_from(packed >> 2).unwrap_or(u32::MAX);
-        match packed & 3 {
-            0 => Self::Engine,
-            1 => Self::Child(slot),
-            2 => Self::Ready(slot),
-            _ => Self::End(slot),
-        }
-    }
-}
 
 /// Runs the spawner on its channel to the engine until that closes.
 ///
@@ -147,7 +117,7 @@ impl Spawner {
         match request {
             Request::Init(_) => {}
             Request::Slot { slot, network } => self.make_slot(slot, network),
-            Request::Create(create) => self.create(*create, descriptors),
+            Request::Create(create) => self.create(&create, descriptors),
             Request::Start { slot, limits } => self.change(slot, |builder, sandbox| {
                 builder.start(sandbox, &limits)?;
                 Ok(None)
@@ -195,7 +165,7 @@ impl Spawner {
         }
     }
 
-    fn create(&mut self, create: soulbox_wire::spawner::Create, descriptors: Vec<OwnedFd>) {
+    fn create(&mut self, create: &Create, descriptors: Vec<OwnedFd>) {
         let slot = create.slot;
         let sandbox = match self.sandboxes.remove(&slot) {
             Some(sandbox) if sandbox.stage() == Stage::Slot => Ok(sandbox),

@@ -1,0 +1,166 @@
+//! One slot, in its holder's hands.
+
+use super::{DriverError, Gone, Made, Reply, Shared};
+use rustix::fd::OwnedFd;
+use soulbox_wire::spawner::{CgroupLimits, Create, Event, Network, Request, Usage};
+use std::sync::Arc;
+use tokio::sync::{oneshot, watch};
+
+/// A slot in use. Dropping it ends the sandbox in it.
+pub struct Slot {
+    pub(super) shared: Arc<Shared>,
+    pub(super) slot: u32,
+    pub(super) gone: watch::Receiver<Option<Gone>>,
+}
+
+impl Slot {
+    /// Its number.
+    pub fn number(&self) -> u32 {
+        self.slot
+    }
+
+    /// Makes the network namespace and the cgroups ahead of time.
+    ///
+    /// # Errors
+    /// The step that failed. The slot is being given back then.
+    pub async fn prepare(&mut self, network: Network) -> Result<Made, DriverError> {
+        let request = Request::Slot {
+            slot: self.slot,
+            network,
+        };
+        self.make(request, Vec::new()).await
+    }
+
+    /// Makes a sandbox. `descriptors`: the agent's listener, then one tree per mount.
+    ///
+    /// # Errors
+    /// The step that failed. The slot is being given back then.
+    pub async fn create(
+        &mut self,
+        create: Create,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Made, DriverError> {
+        self.make(Request::Create(Box::new(create)), descriptors)
+            .await
+    }
+
+    /// Lets a prepared sandbox run.
+    ///
+    /// # Errors
+    /// The step that failed. The slot is being given back then.
+    pub async fn start(&mut self, limits: CgroupLimits) -> Result<Made, DriverError> {
+        self.make(
+            Request::Start {
+                slot: self.slot,
+                limits,
+            },
+            Vec::new(),
+        )
+        .await
+    }
+
+    /// Changes the limits of a running sandbox.
+    ///
+    /// # Errors
+    /// The limit that could not be set; the sandbox is being ended then.
+    pub async fn limit(&mut self, limits: CgroupLimits) -> Result<(), DriverError> {
+        self.ask(
+            Request::Limit {
+                slot: self.slot,
+                limits,
+            },
+            Vec::new(),
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// What the sandbox has used so far.
+    ///
+    /// # Errors
+    /// [`DriverError::Ended`] and [`DriverError::SpawnerGone`].
+    pub async fn usage(&mut self) -> Result<Usage, DriverError> {
+        match self
+            .ask(Request::Usage { slot: self.slot }, Vec::new())
+            .await?
+        {
+            (Event::Used { usage, .. }, _) => Ok(usage),
+            _ => Err(DriverError::Ended),
+        }
+    }
+
+    /// A receiver that gets the slot's end, once.
+    pub fn end(&self) -> watch::Receiver<Option<Gone>> {
+        self.gone.clone()
+    }
+
+    /// Ends the sandbox and waits until everything is given back.
+    pub async fn destroy(self) -> Gone {
+        let mut end = self.gone.clone();
+        drop(self);
+        wait_gone(&mut end).await
+    }
+
+    async fn make(
+        &mut self,
+        request: Request,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Made, DriverError> {
+        let (event, resolver) = self.ask(request, descriptors).await?;
+        Ok(match event {
+            Event::Ready { pid, phases, .. } => Made {
+                pid,
+                phases,
+                resolver,
+            },
+            Event::SlotReady { phases, .. } | Event::Prepared { phases, .. } => Made {
+                pid: 0,
+                phases,
+                resolver,
+            },
+            _ => Made::default(),
+        })
+    }
+
+    async fn ask(&mut self, request: Request, descriptors: Vec<OwnedFd>) -> Reply {
+        let (reply, waiting) = oneshot::channel();
+        {
+            let mut slots = self.shared.slots();
+            let closed = slots.closed;
+            let Some(entry) = slots.entries.get_mut(&self.slot) else {
+                return Err(if closed {
+                    DriverError::SpawnerGone
+                } else {
+                    DriverError::Ended
+                });
+            };
+            entry.waiting = Some(reply);
+        }
+        let sent = self.shared.requests.send((request, descriptors));
+        sent.map_err(|_| DriverError::SpawnerGone)?;
+        waiting.await.map_err(|_| DriverError::SpawnerGone)?
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.gone.borrow().is_none() {
+            let request = Request::Destroy { slot: self.slot };
+            let _ = self.shared.requests.send((request, Vec::new()));
+        }
+    }
+}
+
+/// Waits for a slot's end.
+pub async fn wait_gone(end: &mut watch::Receiver<Option<Gone>>) -> Gone {
+    match end.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(gone)) => gone.clone(),
+        // The sender is dropped only after it has told the end.
+        _ => Gone {
+            ran: false,
+            signal: 9,
+            usage: Usage::default(),
+            problems: Vec::new(),
+        },
+    }
+}

@@ -1,0 +1,227 @@
+//! What the spawner keeps of a slot and the sandbox in it.
+
+use super::cgroup::Group;
+use super::channel;
+use super::guest::Report;
+use super::step::StepError;
+use super::undo::Undo;
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, Signal};
+use soulbox_syscall::wait;
+use soulbox_wire::spawner::{CgroupLimits, Failure, StopAt, Usage};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// How far a slot has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Network namespace and cgroups are there.
+    Slot,
+    /// The child builds its tree.
+    Building,
+    /// The child waits for its start.
+    Prepared,
+    /// The agent is being started.
+    Starting,
+    /// The agent accepts connections.
+    Running,
+    /// It is being ended.
+    Ending,
+}
+
+/// What the spawner keeps of a slot and the sandbox in it.
+pub(super) struct Sandbox {
+    pub(super) slot: u32,
+    pub(super) stage: Stage,
+    pub(super) stop_at: StopAt,
+    pub(super) group: Rc<Group>,
+    pub(super) namespace: Rc<OwnedFd>,
+    pub(super) resolver: Vec<OwnedFd>,
+    pub(super) child: Option<Child>,
+    pub(super) phases: Vec<(String, u64)>,
+    pub(super) clock: Instant,
+    pub(super) deadline: Option<Instant>,
+    pub(super) failure_told: bool,
+    pub(super) ended: Option<wait::Ended>,
+    pub(super) usage: Usage,
+    pub(super) undo: Undo,
+}
+
+pub(super) struct Child {
+    pub(super) pid: Pid,
+    pub(super) pidfd: OwnedFd,
+    pub(super) channel: Option<OwnedFd>,
+    pub(super) ready: Option<OwnedFd>,
+}
+
+/// Microseconds since `start`.
+pub(super) fn micros_since(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Sandbox {
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub(super) fn channel(&self) -> Option<&OwnedFd> {
+        self.child.as_ref()?.channel.as_ref()
+    }
+
+    pub(super) fn ready(&self) -> Option<&OwnedFd> {
+        self.child.as_ref()?.ready.as_ref()
+    }
+
+    pub(super) fn pidfd(&self) -> Option<&OwnedFd> {
+        Some(&self.child.as_ref()?.pidfd)
+    }
+
+    /// The phases since they were taken last.
+    pub(super) fn take_phases(&mut self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.phases)
+    }
+
+    /// The resolver's sockets, once.
+    pub(super) fn take_resolver(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.resolver)
+    }
+
+    /// True the first time only.
+    pub(super) fn note_failure(&mut self) -> bool {
+        !std::mem::replace(&mut self.failure_told, true)
+    }
+
+    /// Notes a step that ended now.
+    pub(super) fn lap(&mut self, name: &str) {
+        self.phases
+            .push((name.to_owned(), micros_since(self.clock)));
+        self.clock = Instant::now();
+    }
+
+    pub(super) fn limit(&self, limits: &CgroupLimits) -> Result<(), StepError> {
+        self.group.limit(limits)
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.group.usage()
+    }
+
+    /// Reads the child's report. `Ok(Some(Prepared))` when it waits for its start now.
+    pub(super) fn hear(&mut self) -> Result<Option<StopAt>, Failure> {
+        let Some(child) = self.child.as_mut() else {
+            return Ok(None);
+        };
+        let Some(channel) = child.channel.as_ref() else {
+            return Ok(None);
+        };
+        match channel::receive::<Report>(channel) {
+            Ok((Report::Built { phases }, _)) => {
+                self.phases.extend(phases);
+                self.clock = Instant::now();
+                if self.stop_at == StopAt::Running {
+                    self.stage = Stage::Starting;
+                    return Ok(None);
+                }
+                self.stage = Stage::Prepared;
+                self.deadline = None;
+                Ok(Some(StopAt::Prepared))
+            }
+            Ok((Report::Failed(failure), _)) => Err(failure),
+            // It became the agent, or died: the pidfd tells.
+            Err(_) => {
+                child.channel = None;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads the ready pipe. Tells the pid when the agent accepts connections.
+    pub(super) fn hear_ready(&mut self) -> Result<Option<u32>, Failure> {
+        let Some(child) = self.child.as_mut() else {
+            return Ok(None);
+        };
+        let Some(ready) = child.ready.take() else {
+            return Ok(None);
+        };
+        let mut byte = [0];
+        if rustix::io::read(&ready, &mut byte) != Ok(1) {
+            // It ended before it was ready: the pidfd tells.
+            return Ok(None);
+        }
+        child.channel = None;
+        let pid = u32::try_from(child.pid.as_raw_nonzero().get()).unwrap_or(0);
+        self.stage = Stage::Running;
+        self.deadline = None;
+        self.lap("agent");
+        Ok(Some(pid))
+    }
+
+    /// Kills PID 1, and with it the sandbox; false when there is none.
+    pub(super) fn kill(&mut self) -> bool {
+        let Some(child) = self.child.as_ref() else {
+            return false;
+        };
+        if self.ended.is_some() {
+            return false;
+        }
+        self.stage = Stage::Ending;
+        self.deadline = None;
+        let _ = rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL);
+        true
+    }
+
+    /// Collects PID 1; true once it has ended.
+    pub(super) fn collect(&mut self) -> bool {
+        let Some(child) = self.child.as_ref() else {
+            return true;
+        };
+        if self.ended.is_none() {
+            match wait::try_wait(child.pid) {
+                Ok(Some(ended)) => self.ended = Some(ended),
+                Ok(None) => return false,
+                Err(_) => {
+                    self.ended = Some(wait::Ended {
+                        code: None,
+                        signal: None,
+                        cpu: std::time::Duration::ZERO,
+                    });
+                }
+            }
+        }
+        true
+    }
+
+    /// Waits for PID 1's end, which was asked for.
+    pub(super) fn collect_blocking(&mut self) {
+        while !self.collect() {
+            let Some(child) = self.child.as_ref() else {
+                return;
+            };
+            let mut watched = [rustix::event::PollFd::new(
+                &child.pidfd,
+                rustix::event::PollFlags::IN,
+            )];
+            let _ = rustix::event::poll(&mut watched, None);
+        }
+    }
+
+    /// Reads the accounts a last time and gives everything back.
+    pub(super) fn give_back(&mut self) -> Vec<Failure> {
+        self.usage = self.group.usage();
+        if let (Some(ended), 0) = (self.ended, self.usage.cpu_us) {
+            self.usage.cpu_us = u64::try_from(ended.cpu.as_micros()).unwrap_or(u64::MAX);
+        }
+        self.child = None;
+        self.undo.run()
+    }
+
+    /// Whether it ran, the signal that ended PID 1, and what it had used.
+    pub(super) fn account(&self) -> (bool, i32, Usage) {
+        let signal = self.ended.and_then(|ended| ended.signal).unwrap_or(0);
+        (self.ended.is_some(), signal, self.usage)
+    }
+}

@@ -1,0 +1,58 @@
+//! What the spawner listens to.
+
+use rustix::event::epoll;
+
+/// What a descriptor of the poll set belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The channel to the engine.
+    Engine,
+    /// The channel to a slot's child.
+    Child(u32),
+    /// A slot's ready pipe.
+    Ready(u32),
+    /// A slot's first process.
+    End(u32),
+}
+
+impl Source {
+    /// As Linux keeps it beside the descriptor.
+    pub(super) fn pack(self) -> epoll::EventData {
+        let (slot, kind) = match self {
+            Self::Engine => (0, 0),
+            Self::Child(slot) => (slot, 1),
+            Self::Ready(slot) => (slot, 2),
+            Self::End(slot) => (slot, 3),
+        };
+        epoll::EventData::new_u64(u64::from(slot) << 2 | kind)
+    }
+
+    /// The reverse of [`Source::pack`].
+    pub(super) fn unpack(data: epoll::EventData) -> Self {
+        let packed = data.u64();
+        let slot = u32::try_from(packed >> 2).unwrap_or(u32::MAX);
+        match packed & 3 {
+            0 => Self::Engine,
+            1 => Self::Child(slot),
+            2 => Self::Ready(slot),
+            _ => Self::End(slot),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_survives_its_packing() {
+        for source in [
+            Source::Engine,
+            Source::Child(1),
+            Source::Ready(4095),
+            Source::End(u32::MAX),
+        ] {
+            assert_eq!(Source::unpack(source.pack()), source);
+        }
+    }
+}
