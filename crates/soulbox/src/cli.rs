@@ -1,8 +1,9 @@
 //! Flags and verbs.
 
 pub(crate) mod limit;
+pub(crate) mod sandbox;
 
-use crate::cmd::{completion, config, doctor, version};
+use crate::cmd::{completion, config, doctor, run, shell, version};
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
@@ -79,6 +80,10 @@ impl Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Run a piece of code in a fresh sandbox
+    Run(Box<run::Args>),
+    /// Open a shell in a fresh sandbox
+    Shell(Box<shell::Args>),
     /// Say what this machine has and lacks
     Doctor(doctor::Args),
     /// Show the settings in force

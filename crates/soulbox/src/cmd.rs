@@ -3,6 +3,8 @@
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod run;
+pub(crate) mod shell;
 pub(crate) mod version;
 
 use crate::cli::{Cli, Verb};
@@ -16,6 +18,8 @@ use crate::failure::Failure;
 pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
     let global = &cli.global;
     match cli.verb {
+        Verb::Run(args) => run::run(global, &args),
+        Verb::Shell(args) => shell::run(global, &args),
         Verb::Doctor(args) => doctor::run(global, &args),
         Verb::Config(args) => config::run(global, &args),
         Verb::Completion(args) => completion::run(&args),

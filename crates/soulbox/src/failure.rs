@@ -64,6 +64,18 @@ impl Failure {
         terminal::warn(&self.text(terminal::stderr_has_colours()));
     }
 
+    /// The failure as a JSON object.
+    pub(crate) fn document(&self) -> serde_json::Value {
+        serde_json::json!({
+            "error": {
+                "message": self.message,
+                "causes": self.causes,
+                "help": self.help,
+                "exit_code": self.exit.code(),
+            }
+        })
+    }
+
     fn text(&self, colours: bool) -> String {
         let (red, green, off) = match colours {
             true => ("\x1b[1;31m", "\x1b[1;32m", "\x1b[0m"),

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | flags and verbs | [`cli`] |
 //! | what each verb does | [`cmd`] |
+//! | starting the engine, and what its errors mean | [`engine`] |
+//! | Ctrl-C and its kin | [`signal`] |
 //! | what the exit codes mean | [`exit`] |
 //! | how a failure is told | [`failure`] |
 //! | the environment and files that settings are read from | [`environment`] |
@@ -13,9 +15,11 @@
 mod cli;
 mod cmd;
 mod doctor;
+mod engine;
 mod environment;
 mod exit;
 mod failure;
+mod signal;
 mod terminal;
 
 use clap::Parser;

@@ -6,6 +6,14 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+/// What a file is to hold.
+pub enum Input {
+    /// These bytes.
+    Bytes(Bytes),
+    /// What this says until its end.
+    Reader(Box<dyn AsyncRead + Send + Unpin>),
+}
+
 /// What a sandbox said, or that it said nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
@@ -107,7 +115,7 @@ pub trait Guest: Sync {
         &self,
         path: &str,
         user: Option<&str>,
-        content: Box<dyn AsyncRead + Send + Unpin>,
+        content: Input,
     ) -> impl Future<Output = Result<(), GuestError>> + Send;
 
     /// Copies a file to `to`, at most `limit` bytes of it.

@@ -1,13 +1,13 @@
 //! A live sandbox as a [`Guest`]: by its agent, and by the host's own counters.
 
-use crate::execute::guest::{Command, Control, End, Event, Events, Guest, GuestError};
+use crate::execute::guest::{Command, Control, End, Event, Events, Guest, GuestError, Input};
 use crate::sandbox::Sandbox;
 use bytes::Bytes;
 use soulbox_runtime::agent_client::{
     AgentClient, AgentError, InputStream, ProcessEvent, ProcessStream, StartRequest,
 };
 use soulbox_wire::envd::process::Signal;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 
 /// Where programs are looked for: the agent's own list.
@@ -130,12 +130,12 @@ impl Guest for Sandbox {
         &self,
         path: &str,
         user: Option<&str>,
-        content: Box<dyn AsyncRead + Send + Unpin>,
+        content: Input,
     ) -> Result<(), GuestError> {
-        let written = self
-            .agent()
-            .write_file_from(path, user, content, None)
-            .await;
+        let written = match content {
+            Input::Bytes(bytes) => self.agent().write_file(path, user, bytes).await,
+            Input::Reader(reader) => self.agent().write_file_from(path, user, reader, None).await,
+        };
         written.map(drop).map_err(told)
     }
 

@@ -1,12 +1,12 @@
 //! A guest that follows a script.
 
-use crate::execute::guest::{Command, Control, End, Event, Events, Guest, GuestError};
+use crate::execute::guest::{Command, Control, End, Event, Events, Guest, GuestError, Input};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 /// What a scripted process does.
@@ -152,13 +152,19 @@ impl Guest for Script {
         &self,
         path: &str,
         _user: Option<&str>,
-        mut content: Box<dyn AsyncRead + Send + Unpin>,
+        content: Input,
     ) -> Result<(), GuestError> {
-        let mut bytes = Vec::new();
-        content
-            .read_to_end(&mut bytes)
-            .await
-            .map_err(GuestError::Host)?;
+        let bytes = match content {
+            Input::Bytes(bytes) => bytes.to_vec(),
+            Input::Reader(mut reader) => {
+                let mut bytes = Vec::new();
+                reader
+                    .read_to_end(&mut bytes)
+                    .await
+                    .map_err(GuestError::Host)?;
+                bytes
+            }
+        };
         self.files.lock().unwrap().insert(path.to_owned(), bytes);
         Ok(())
     }

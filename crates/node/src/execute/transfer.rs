@@ -1,13 +1,13 @@
 //! Files in and out of a sandbox.
 
 use crate::execute::Execution;
-use crate::execute::guest::{Command, Event, Events, Guest, GuestError};
+use crate::execute::guest::{Command, Event, Events, Guest, GuestError, Input};
 use crate::execute::program::{Content, HOME};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Cursor};
+use std::io;
 use std::path::{Path, PathBuf};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A file that could not be copied.
 #[derive(Debug, thiserror::Error)]
@@ -154,7 +154,7 @@ pub(super) async fn copy_in(
     for file in &execution.program.files {
         match &file.content {
             Content::Bytes(bytes) => {
-                let content = Box::new(Cursor::new(bytes.clone()));
+                let content = Input::Bytes(bytes.clone());
                 write(guest, &file.remote, user, content).await?;
             }
             Content::Host(path) => {
@@ -198,14 +198,20 @@ async fn send(
         return Err(TransferError::TooLarge { path, limit });
     }
     // A file that grows while it is read is cut where it is too long.
-    write(guest, remote, user, Box::new(file.take(limit))).await
+    write(
+        guest,
+        remote,
+        user,
+        Input::Reader(Box::new(file.take(limit))),
+    )
+    .await
 }
 
 async fn write(
     guest: &impl Guest,
     remote: &str,
     user: Option<&str>,
-    content: Box<dyn AsyncRead + Send + Unpin>,
+    content: Input,
 ) -> Result<(), TransferError> {
     let written = guest.write_file(remote, user, content).await;
     written.map_err(|source| TransferError::Remote {

@@ -1,0 +1,143 @@
+//! The JSON object of a run.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use soulbox_model::{Cause, Phases};
+use soulbox_node::execute::{Capture, Captured, Execution, Outcome, Stage};
+use soulbox_node::{Sandbox, Usage};
+
+/// What is known of a run while its sandbox lives.
+pub(super) struct Report {
+    sandbox: String,
+    template: String,
+    language: &'static str,
+    isolation: &'static str,
+    create: Phases,
+    limit: Option<u64>,
+}
+
+/// One step and its length.
+#[derive(Serialize)]
+struct Step {
+    step: String,
+    us: u64,
+}
+
+/// A captured stream.
+struct Text {
+    text: String,
+    base64: Option<String>,
+}
+
+/// The object. Times are in microseconds, sizes in bytes.
+#[derive(Serialize)]
+pub(super) struct Document {
+    stdout: String,
+    stderr: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stdout_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr_base64: Option<String>,
+    stdout_truncated: bool,
+    stderr_truncated: bool,
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    cause: Cause,
+    stage: &'static str,
+    isolation: &'static str,
+    sandbox: String,
+    template: String,
+    language: &'static str,
+    phases: Vec<Step>,
+    duration_us: u64,
+    cpu_us: u64,
+    peak_memory: u64,
+    failed_outputs: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn of(sandbox: &Sandbox, execution: &Execution) -> Self {
+        Self {
+            sandbox: sandbox.id().to_string(),
+            template: sandbox.template().to_string(),
+            language: execution.program.language.name,
+            isolation: sandbox.isolation().as_str(),
+            create: sandbox.phases().clone(),
+            limit: execution.output_limit,
+        }
+    }
+
+    pub(super) fn document(self, outcome: &Outcome, usage: Usage, capture: &Capture) -> Document {
+        let over = outcome.cause == Cause::TooMuchOutput;
+        let cut = |printed| over && self.limit.is_some_and(|limit| printed >= limit);
+        let (stdout, stderr) = (text(&capture.stdout), text(&capture.stderr));
+        Document {
+            stdout: stdout.text,
+            stderr: stderr.text,
+            stdout_base64: stdout.base64,
+            stderr_base64: stderr.base64,
+            stdout_truncated: cut(outcome.printed.stdout),
+            stderr_truncated: cut(outcome.printed.stderr),
+            exit_code: outcome.exit_code,
+            signal: outcome.signal,
+            cause: outcome.cause,
+            stage: match outcome.stage {
+                Stage::CopyIn => "copy_in",
+                Stage::Compile => "compile",
+                Stage::Run => "run",
+            },
+            isolation: self.isolation,
+            sandbox: self.sandbox,
+            template: self.template,
+            language: self.language,
+            phases: steps(&self.create, &outcome.phases),
+            duration_us: micros(outcome.duration),
+            cpu_us: micros(usage.cpu),
+            peak_memory: usage.peak_memory.bytes(),
+            failed_outputs: outcome
+                .failed_downloads
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        }
+    }
+}
+
+fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The text, and the bytes themselves where they are no text.
+fn text(bytes: &[u8]) -> Text {
+    let captured = Captured::of(bytes);
+    Text {
+        base64: captured.is_lossy.then(|| STANDARD.encode(bytes)),
+        text: captured.text,
+    }
+}
+
+/// The steps of the create, then those of the run.
+fn steps(create: &Phases, run: &Phases) -> Vec<Step> {
+    let all = create.0.iter().chain(&run.0);
+    all.map(|(step, us)| Step {
+        step: step.clone(),
+        us: *us,
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_come_as_base64_too() {
+        let odd = text(b"a\xff");
+        assert_eq!(
+            (odd.text.as_str(), odd.base64.as_deref()),
+            ("a\u{fffd}", Some("Yf8="))
+        );
+        assert_eq!(text(b"plain").base64, None);
+    }
+}

@@ -1,0 +1,150 @@
+//! Starting the engine, and what its errors mean for a person.
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use soulbox_model::SandboxSpec;
+use soulbox_node::lease::LeaseError;
+use soulbox_node::mount_source::MountSourceError;
+use soulbox_node::tree_source::TreeError;
+use soulbox_node::{CreateError, Node, NodeError, Sandbox};
+use soulbox_runtime::native::driver::DriverError;
+use soulbox_settings::{Flag, Settings};
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
+const DOCTOR: &str = "`soulbox doctor` says what this machine lacks";
+
+/// The settings of an engine that makes one sandbox: nothing is prepared ahead of time.
+pub(crate) fn without_pools() -> Vec<Flag> {
+    let none = |key| Flag {
+        key,
+        flag: "of one sandbox",
+        value: "0".to_owned(),
+    };
+    ["pool.slots", "pool.prepared", "pool.parked"]
+        .map(none)
+        .into()
+}
+
+/// A runtime for the engine.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    built.map_err(|error| Failure::new(Exit::INTERNAL, "cannot start").because(&error))
+}
+
+/// Starts the engine.
+pub(crate) async fn start(settings: Settings) -> Result<Arc<Node>, Failure> {
+    Node::start(Arc::new(settings))
+        .await
+        .map_err(|error| not_started(&error))
+}
+
+/// Makes a sandbox.
+pub(crate) async fn create(node: &Node, spec: SandboxSpec) -> Result<Sandbox, Failure> {
+    let limits = spec.limits;
+    node.create(spec).await.map_err(|error| match &error {
+        CreateError::Limit(error) => Failure::of(Exit::USAGE, error),
+        CreateError::Template(error) => no_template(node.settings(), error),
+        CreateError::Mount(error) => bad_mount(error),
+        CreateError::Driver(error) => driver(error),
+        CreateError::Lease(LeaseError::Full) => Failure::of(Exit::CREATE, &error),
+        _ if lacks_room(&error) => {
+            Failure::of(Exit::CREATE, &error).help("free disk space on the host")
+        }
+        _ if lacks_memory(&error) => {
+            let asked = format!("the sandbox asked for {} of memory", limits.memory);
+            Failure::of(Exit::CREATE, &error).help(format!("free memory on the host; {asked}"))
+        }
+        _ => Failure::of(Exit::CREATE, &error).help(DOCTOR),
+    })
+}
+
+fn not_started(error: &NodeError) -> Failure {
+    match error {
+        NodeError::NotRoot => Failure::of(Exit::HOST, error).help("run it with sudo"),
+        NodeError::Driver(error) => driver(error),
+        _ if lacks_room(error) => {
+            Failure::of(Exit::CREATE, error).help("free disk space on the host")
+        }
+        _ => Failure::of(Exit::HOST, error).help(DOCTOR),
+    }
+}
+
+fn driver(error: &DriverError) -> Failure {
+    match error {
+        DriverError::Unable(..) => Failure::of(Exit::HOST, error).help(DOCTOR),
+        DriverError::Step(..) if lacks_rights(error) => Failure::of(Exit::HOST, error).help(DOCTOR),
+        DriverError::Step(..) if lacks_room(error) => {
+            Failure::of(Exit::CREATE, error).help("free disk space on the host")
+        }
+        _ => Failure::of(Exit::CREATE, error).help(DOCTOR),
+    }
+}
+
+fn no_template(settings: &Settings, error: &TreeError) -> Failure {
+    let failure = Failure::of(Exit::NOT_FOUND, error);
+    let TreeError::Missing(name) = error else {
+        return failure;
+    };
+    if name.as_str() == "base" {
+        return failure.help("soulbox template build base");
+    }
+    let there = std::fs::read_dir(settings.paths.data_dir.join("templates"));
+    let there = there.into_iter().flatten().flatten();
+    let names: Vec<_> = there
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    let known = names.iter().map(String::as_str).chain(["host", "base"]);
+    let known = known.filter(|known| *known != name.as_str());
+    match soulbox_model::nearest(name.as_str(), known) {
+        Some(near) => failure.help(format!("did you mean {near:?}?")),
+        None => failure,
+    }
+}
+
+fn bad_mount(error: &MountSourceError) -> Failure {
+    let absent = errno(error) == Some(rustix::io::Errno::NOENT);
+    let exit = if absent { Exit::NOT_FOUND } else { Exit::USAGE };
+    Failure::of(exit, error).help("--mount takes an existing directory or file: HOST:GUEST[:ro]")
+}
+
+fn lacks_rights(error: &DriverError) -> bool {
+    use rustix::io::Errno;
+    let rights = [
+        Errno::PERM,
+        Errno::ACCESS,
+        Errno::NOSYS,
+        Errno::NODEV,
+        Errno::OPNOTSUPP,
+    ];
+    error.errno().is_some_and(|errno| rights.contains(&errno))
+}
+
+fn lacks_room(error: &(dyn Error + 'static)) -> bool {
+    errno(error) == Some(rustix::io::Errno::NOSPC)
+}
+
+fn lacks_memory(error: &(dyn Error + 'static)) -> bool {
+    errno(error) == Some(rustix::io::Errno::NOMEM)
+}
+
+/// Linux's error number somewhere behind an error.
+fn errno(error: &(dyn Error + 'static)) -> Option<rustix::io::Errno> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(errno) = error.downcast_ref::<rustix::io::Errno>() {
+            return Some(*errno);
+        }
+        let number = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error);
+        if let Some(number) = number {
+            return Some(rustix::io::Errno::from_raw_os_error(number));
+        }
+        next = error.source();
+    }
+    None
+}
