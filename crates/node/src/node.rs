@@ -19,7 +19,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// The name of the cgroup below which each slot has one.
 const CGROUP: &str = "soulbox";
@@ -166,6 +166,7 @@ pub(crate) struct Core {
     workplace: Workplace,
     creates: Semaphore,
     holder: Holder,
+    host_tree: OnceCell<()>,
 }
 
 impl Core {
@@ -203,6 +204,7 @@ impl Core {
             workplace,
             creates,
             holder,
+            host_tree: OnceCell::new(),
         })
     }
 
@@ -258,6 +260,17 @@ impl Core {
         Ok(waiting)
     }
 
+    /// The trees of a template; `host` is made at its first use.
+    async fn layers(&self, template: &TemplateName) -> Result<Vec<Layer>, CreateError> {
+        let data_dir = &self.settings.paths.data_dir;
+        if template.is_host() {
+            self.host_tree
+                .get_or_try_init(|| tree_source::prepare_host(data_dir))
+                .await?;
+        }
+        Ok(tree_source::layers(data_dir, template)?)
+    }
+
     fn open_slot(&self) -> Result<Waiting, CreateError> {
         let lease = self.table.take(self.holder, None)?;
         let socket = self.workplace.socket(lease.slot());
@@ -281,7 +294,7 @@ impl Core {
         spec: &SandboxSpec,
         stop_at: StopAt,
     ) -> Result<Waiting, CreateError> {
-        let layers = tree_source::layers(&self.settings.paths.data_dir, &spec.template)?;
+        let layers = self.layers(&spec.template).await?;
         let owner = self.owners.of(&owner_key(&layers))?;
         let opened = spec
             .mounts

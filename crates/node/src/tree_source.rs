@@ -1,5 +1,6 @@
 //! The trees that a template consists of.
 
+use soulbox_image::host::{HostError, HostRoot};
 use soulbox_model::TemplateName;
 use soulbox_wire::spawner::Layer;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,30 @@ pub enum TreeError {
     /// It is not there.
     #[error("there is no template {0}; 'soulbox template ls' shows those there are")]
     Missing(TemplateName),
+    /// The template `host` cannot be made.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The engine was stopped while the template `host` was being made.
+    #[error("the engine was stopped while it made the template host")]
+    Interrupted,
     /// Its path is not valid UTF-8.
     #[error("the template's path {0:?} is not valid UTF-8")]
     Text(PathBuf),
+}
+
+/// Makes the template `host` below `data_dir` unless it is there and true.
+///
+/// # Errors
+/// [`TreeError::Host`].
+pub async fn prepare_host(data_dir: &Path) -> Result<(), TreeError> {
+    let target = data_dir.join("templates").join(TemplateName::HOST);
+    let prepare = move || -> Result<(), HostError> {
+        soulbox_image::host::prepare(&target, &HostRoot::new()?).map(drop)
+    };
+    match tokio::task::spawn_blocking(prepare).await {
+        Ok(prepared) => Ok(prepared?),
+        Err(_) => Err(TreeError::Interrupted),
+    }
 }
 
 /// The layers of a template below `data_dir`.

@@ -1,0 +1,101 @@
+//! An engine with directories of its own, and what it must leave behind: nothing.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use soulbox_model::{Isolation, NetworkMode, SandboxSpec, TemplateName};
+use soulbox_node::{Node, Sandbox};
+use soulbox_runtime::agent_client::{ProcessEvent, StartRequest};
+use soulbox_settings::Settings;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Directories of a test.
+pub struct Place {
+    root: tempfile::TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self {
+            root: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// Settings with directories of the test's own, and the machine's one table of slots: tests
+    /// run beside each other, as engines do.
+    pub fn settings(&self, more: &[(&'static str, &str)]) -> Arc<Settings> {
+        let (data, run) = (self.path("data"), self.path("run"));
+        let mut all = vec![
+            ("data_dir", data.to_str().unwrap()),
+            ("run_dir", run.to_str().unwrap()),
+            ("machine_dir", "/run/soulbox/machine"),
+            ("pool.slots", "0"),
+        ];
+        all.extend_from_slice(more);
+        Arc::new(Settings::with(&all).unwrap())
+    }
+
+    pub async fn node(&self, more: &[(&'static str, &str)]) -> Arc<Node> {
+        Node::start(self.settings(more)).await.unwrap()
+    }
+}
+
+/// A sandbox of the host's tree with the default limits.
+pub fn spec(node: &Node) -> SandboxSpec {
+    SandboxSpec {
+        template: TemplateName::host(),
+        isolation: Isolation::Namespace,
+        limits: node.settings().sandbox.limits(),
+        network: NetworkMode::None,
+        mounts: Vec::new(),
+    }
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub stdout: String,
+    pub stderr: String,
+    pub code: Option<i32>,
+}
+
+/// Runs a shell script in a sandbox.
+pub async fn shell(sandbox: &Sandbox, user: &str, script: &str) -> Output {
+    let request = StartRequest {
+        cmd: "/bin/sh".to_owned(),
+        args: vec!["-c".to_owned(), script.to_owned()],
+        cwd: Some("/".to_owned()),
+        user: Some(user.to_owned()),
+        ..StartRequest::default()
+    };
+    let mut process = sandbox.agent().start(&request).await.unwrap();
+    let mut output = Output::default();
+    while let Some(event) = process.next().await.unwrap() {
+        match event {
+            ProcessEvent::Stdout(bytes) => output.stdout += &String::from_utf8_lossy(&bytes),
+            ProcessEvent::Stderr(bytes) => output.stderr += &String::from_utf8_lossy(&bytes),
+            ProcessEvent::End(end) => output.code = Some(end.exit_code),
+            _ => {}
+        }
+    }
+    output
+}
+
+/// The cgroup directories of a slot that are there.
+pub fn cgroups(slot: u32) -> Vec<PathBuf> {
+    let layout = soulbox_runtime::native::cgroup::Layout::of_host().unwrap();
+    let paths = layout
+        .hierarchies
+        .iter()
+        .map(|h| h.mount.join(format!("soulbox/s{slot}")));
+    paths.filter(|path| path.exists()).collect()
+}
+
+/// Entries of a directory, none when it is not there.
+pub fn entries(path: &Path) -> usize {
+    std::fs::read_dir(path).map_or(0, Iterator::count)
+}
