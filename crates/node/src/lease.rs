@@ -298,7 +298,7 @@ mod tests {
             ..me()
         };
         let theirs = table.take(dead, None).unwrap();
-        assert_eq!(table.reclaim(|_| false).unwrap(), []);
+        assert_eq!(table.reclaim(|_| false).unwrap(), Vec::<u32>::new());
         assert_eq!(table.reclaim(|_| true).unwrap(), [theirs.slot()]);
         assert_eq!(table.held().unwrap(), [(mine.slot(), me())]);
     }

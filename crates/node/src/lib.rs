@@ -6,14 +6,17 @@
 //! | the engine | [`node`] |
 //! | a live sandbox | [`sandbox`] |
 //! | running a piece of code in it | [`execute`] |
+//! | walls and names for sandboxes with internet | `internet`, [`resolver`] |
 //! | who holds which slot of the machine | [`lease`] |
 //! | who owns whose user namespaces | [`owner`] |
 //! | what is ready ahead of time | `pools`, [`pool`] |
 //! | the engine's directories | [`workplace`] |
+//! | names for sandboxes | [`resolver`] |
 //! | what dead engines left | `reclaim` |
 //! | trees and mounts that go into a sandbox | [`tree_source`], [`mount_source`] |
 
 pub mod execute;
+mod internet;
 pub mod lease;
 pub mod mount_source;
 pub mod node;
@@ -21,9 +24,11 @@ pub mod owner;
 pub mod pool;
 mod pools;
 mod reclaim;
+pub mod resolver;
 pub mod sandbox;
 pub mod tree_source;
 pub mod workplace;
 
+pub use internet::InternetError;
 pub use node::{CreateError, Node, NodeError};
 pub use sandbox::{Sandbox, Usage};

@@ -1,5 +1,6 @@
 //! The engine of one machine: it makes sandboxes and keeps what is slow ready ahead of time.
 
+use crate::internet::{Internet, InternetError};
 use crate::lease::{Holder, ID_BASE, Lease, LeaseError, Table};
 use crate::mount_source::{self, MountSourceError};
 use crate::owner::{OwnerError, Owners};
@@ -10,6 +11,7 @@ use crate::workplace::{Workplace, WorkplaceError};
 use soulbox_model::{
     Isolation, LimitError, Limits, NetworkMode, Phases, SandboxId, SandboxSpec, TemplateName,
 };
+use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{DriverError, Made, NativeDriver, Slot};
 use soulbox_settings::Settings;
 use soulbox_wire::spawner::{
@@ -72,6 +74,9 @@ pub enum CreateError {
         #[source]
         source: std::io::Error,
     },
+    /// The host is not ready for a sandbox with internet.
+    #[error(transparent)]
+    Internet(#[from] InternetError),
     /// No owner can be given to its team and template.
     #[error(transparent)]
     Owner(#[from] OwnerError),
@@ -114,6 +119,9 @@ impl Node {
             .acquire()
             .await
             .map_err(|_| CreateError::Stopping)?;
+        if spec.network == NetworkMode::Internet {
+            self.core.internet().await?.check().await?;
+        }
         let waiting = self.core.take_or_make(&self.pools, &spec).await?;
         self.core.hand_out(waiting, spec, begin)
     }
@@ -133,6 +141,9 @@ impl Node {
         self.core.creates.close();
         self.pools.close();
         self.core.driver.stop().await;
+        if let Some(internet) = self.core.internet.get() {
+            internet.stop().await;
+        }
     }
 }
 
@@ -167,6 +178,7 @@ pub(crate) struct Core {
     creates: Semaphore,
     holder: Holder,
     host_tree: OnceCell<()>,
+    internet: OnceCell<Internet>,
 }
 
 impl Core {
@@ -178,6 +190,7 @@ impl Core {
         let table = Arc::new(Table::open(&paths.machine_dir)?);
         Workplace::sweep(&paths.run_dir, &paths.data_dir);
         table.reclaim(crate::reclaim::clean_slot(CGROUP))?;
+        crate::reclaim::sweep_walls(&paths.machine_dir);
         let workplace = Workplace::make(&paths.run_dir, &paths.data_dir)?;
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let driver = NativeDriver::start(Init {
@@ -205,6 +218,7 @@ impl Core {
             creates,
             holder,
             host_tree: OnceCell::new(),
+            internet: OnceCell::new(),
         })
     }
 
@@ -258,6 +272,13 @@ impl Core {
         let mut waiting = self.open_slot()?;
         waiting.made = waiting.slot.prepare(network).await?;
         Ok(waiting)
+    }
+
+    /// The walls and the resolver, which the first sandbox with internet brings up.
+    async fn internet(&self) -> Result<&Internet, InternetError> {
+        self.internet
+            .get_or_try_init(|| Internet::start(&self.settings))
+            .await
     }
 
     /// The trees of a template; `host` is made at its first use.
@@ -341,13 +362,14 @@ impl Core {
         let total = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         phases.push("engine", total.saturating_sub(phases.total()));
         let id = SandboxId::from_random(random);
+        let Waiting { slot, made, socket } = waiting;
+        let resolver = match self.internet.get() {
+            Some(internet) => internet.serve(made.resolver)?,
+            None => None,
+        };
+        let agent = AgentClient::new(socket);
         Ok(Sandbox::new(
-            id,
-            spec,
-            waiting.slot,
-            &waiting.socket,
-            waiting.made.pid,
-            phases,
+            id, spec, made.pid, phases, agent, slot, resolver,
         ))
     }
 }

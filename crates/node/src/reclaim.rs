@@ -4,7 +4,8 @@
 //! memory. Cgroups and links outside stay, under names that the slot's number tells.
 
 use soulbox_runtime::native::cgroup::{Layout, remove_left};
-use soulbox_runtime::native::network::{link, namespace::Host};
+use soulbox_runtime::native::network::{firewall, link, namespace::Host};
+use std::path::Path;
 
 /// A function that removes what is left of a slot and tells whether nothing is.
 pub(crate) fn clean_slot(cgroup: &str) -> impl Fn(u32) -> bool {
@@ -25,5 +26,15 @@ pub(crate) fn clean_slot(cgroup: &str) -> impl Fn(u32) -> bool {
                 }
             });
         groups.is_ok() && link
+    }
+}
+
+/// Takes the walls down that the last engine with internet left by being killed.
+pub(crate) fn sweep_walls(machine_dir: &Path) {
+    if let Err(error) = firewall::sweep(machine_dir) {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "old walls stay up"
+        );
     }
 }

@@ -1,10 +1,10 @@
 //! A live sandbox in its owner's hands.
 
+use crate::resolver;
 use soulbox_model::{ByteSize, Isolation, Phases, SandboxId, SandboxSpec, TemplateName};
 use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{DriverError, Gone, Slot, wait_gone};
 use soulbox_wire::spawner;
-use std::path::Path;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -39,28 +39,31 @@ pub struct Sandbox {
     slot: Mutex<Slot>,
     number: u32,
     end: tokio::sync::watch::Receiver<Option<Gone>>,
+    _resolver: Option<resolver::Service>,
 }
 
 impl Sandbox {
     pub(crate) fn new(
         id: SandboxId,
         spec: SandboxSpec,
-        slot: Slot,
-        socket: &Path,
         pid: u32,
         phases: Phases,
+        agent: AgentClient,
+        slot: Slot,
+        resolver: Option<resolver::Service>,
     ) -> Self {
-        let agent = AgentClient::new(socket.to_owned());
         let (end, number) = (slot.end(), slot.number());
+        let slot = Mutex::new(slot);
         Self {
             id,
             spec,
             pid,
             phases,
             agent,
-            slot: Mutex::new(slot),
+            slot,
             number,
             end,
+            _resolver: resolver,
         }
     }
 

@@ -245,7 +245,7 @@ async fn mounts_keep_owners_and_refuse_writing() {
     assert_eq!(output.stdout, "a filefrom the hostuser\n");
     assert_eq!(
         output.stderr.matches("Read-only file system").count(),
-        1,
+        2,
         "{}",
         output.stderr
     );

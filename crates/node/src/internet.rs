@@ -1,0 +1,152 @@
+//! What sandboxes with internet need of the host: the walls and the resolver.
+//!
+//! Nothing of it is there before the first such sandbox. The walls stay up as long as an engine of
+//! the machine needs them; somebody else's `nft flush ruleset` is noticed and mended.
+
+use crate::resolver::upstream::Upstreams;
+use crate::resolver::{Resolver, ServeError, Service};
+use rustix::fd::OwnedFd;
+use soulbox_runtime::native::network::address::{AddressError, SandboxRange};
+use soulbox_runtime::native::network::firewall::rules::Rules;
+use soulbox_runtime::native::network::firewall::{self, FirewallError};
+use soulbox_settings::Settings;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How often the walls are looked after, beside each create.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
+
+/// A network that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum InternetError {
+    /// The walls cannot be put up. Without them no sandbox gets a link.
+    #[error("cannot protect the host from sandboxes with internet")]
+    Firewall(#[from] FirewallError),
+    /// The range of addresses is no good.
+    #[error(transparent)]
+    Range(#[from] AddressError),
+    /// The resolver's sockets cannot be served.
+    #[error(transparent)]
+    Resolver(#[from] ServeError),
+    /// The engine was stopped meanwhile.
+    #[error("the engine was stopped while it prepared the network")]
+    Interrupted,
+}
+
+/// The walls and the resolver of an engine.
+pub(crate) struct Internet {
+    walls: Arc<Walls>,
+    resolver: Resolver,
+    watch: JoinHandle<()>,
+}
+
+struct Walls {
+    rules: Rules,
+    lease: Mutex<Option<firewall::Lease>>,
+}
+
+impl Walls {
+    fn repair(&self) -> Result<(), FirewallError> {
+        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lease) = lease.as_mut()
+            && lease.repair(&self.rules)?
+        {
+            tracing::warn!("the walls of the network had been removed and are up again");
+        }
+        Ok(())
+    }
+}
+
+impl Internet {
+    /// Puts the walls up.
+    pub(crate) async fn start(settings: &Settings) -> Result<Self, InternetError> {
+        let range = SandboxRange::new(settings.network.subnet)?;
+        let rules = Rules::of_policy(range, settings.network.allow.clone());
+        let machine_dir: PathBuf = settings.paths.machine_dir.clone();
+        let walls = blocking(move || -> Result<Walls, FirewallError> {
+            let lease = firewall::Lease::take(&machine_dir, &rules)?;
+            for obstacle in lease.obstacles() {
+                tracing::warn!(
+                    ?obstacle,
+                    "another firewall may keep sandboxes from the internet"
+                );
+            }
+            Ok(Walls {
+                rules,
+                lease: Mutex::new(Some(lease)),
+            })
+        })
+        .await??;
+        let walls = Arc::new(walls);
+        let watch = tokio::spawn(look_after(Arc::clone(&walls)));
+        let resolver = Resolver::new(Upstreams::of_settings(&settings.network.resolvers));
+        Ok(Self {
+            walls,
+            resolver,
+            watch,
+        })
+    }
+
+    /// Makes sure that the walls are up.
+    pub(crate) async fn check(&self) -> Result<(), InternetError> {
+        let walls = Arc::clone(&self.walls);
+        Ok(blocking(move || walls.repair()).await??)
+    }
+
+    /// Answers a sandbox's questions for names.
+    pub(crate) fn serve(&self, sockets: Vec<OwnedFd>) -> Result<Option<Service>, InternetError> {
+        match <[OwnedFd; 2]>::try_from(sockets) {
+            Ok([udp, tcp]) => Ok(Some(self.resolver.serve(udp, tcp)?)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Takes the walls down if nobody else needs them.
+    pub(crate) async fn stop(&self) {
+        self.watch.abort();
+        let walls = Arc::clone(&self.walls);
+        let given_back = blocking(move || {
+            let lease = walls
+                .lease
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            lease.map(firewall::Lease::give_back)
+        });
+        if let Ok(Some(Err(error))) = given_back.await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the walls stay up"
+            );
+        }
+    }
+}
+
+impl Drop for Internet {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+async fn look_after(walls: Arc<Walls>) {
+    loop {
+        tokio::time::sleep(LOOK_AFTER).await;
+        let walls = Arc::clone(&walls);
+        if let Ok(Err(error)) = blocking(move || walls.repair()).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "cannot mend the walls"
+            );
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, InternetError> {
+    tokio::task::spawn_blocking(act)
+        .await
+        .map_err(|_| InternetError::Interrupted)
+}
