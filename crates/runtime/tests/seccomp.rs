@@ -6,7 +6,11 @@
     unsafe_code,
     reason = "the filter sees raw system calls, so the tests make raw ones"
 )]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by them")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by them"
+)]
 #![allow(clippy::disallowed_methods, reason = "the tests start programs")]
 
 use rustix::io::Errno;
@@ -46,211 +50,47 @@ const BAD: u64 = 1;
 
 /// Calls that Linux answers in a way of its own outside; under the filter they all give `answer`.
 /// The arguments are such that nothing happens where a call is made.
+#[rustfmt::skip]
 const REFUSED: &[(&str, i64, [u64; 6], i32)] = &[
-    (
-        "new utsname",
-        libc::SYS_unshare,
-        [0x400_0000, 0, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "new user namespace",
-        libc::SYS_unshare,
-        [0x1000_0000, 0, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
+    ("new utsname", libc::SYS_unshare, [0x400_0000, 0, 0, 0, 0, 0], libc::EPERM),
+    ("new user namespace", libc::SYS_unshare, [0x1000_0000, 0, 0, 0, 0, 0], libc::EPERM),
     // CLONE_FS does not go with CLONE_NEWNS: EINVAL outside, no new process.
-    (
-        "clone into namespaces",
-        libc::SYS_clone,
-        [0x2_0200, 0, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
+    ("clone into namespaces", libc::SYS_clone, [0x2_0200, 0, 0, 0, 0, 0], libc::EPERM),
     ("clone3", libc::SYS_clone3, [0; 6], libc::ENOSYS),
     ("setns", libc::SYS_setns, [NONE, 0, 0, 0, 0, 0], libc::EPERM),
     ("mount", libc::SYS_mount, [0, BAD, 0, 0, 0, 0], libc::EPERM),
-    (
-        "umount",
-        libc::SYS_umount2,
-        [BAD, NONE, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "pivot_root",
-        libc::SYS_pivot_root,
-        [BAD, BAD, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "open_tree",
-        libc::SYS_open_tree,
-        [NONE, BAD, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "move_mount",
-        libc::SYS_move_mount,
-        [NONE, BAD, NONE, BAD, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "fsopen",
-        libc::SYS_fsopen,
-        [BAD, 0, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "fsmount",
-        libc::SYS_fsmount,
-        [NONE, 0, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "mount_setattr",
-        libc::SYS_mount_setattr,
-        [NONE, BAD, 0, BAD, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "open_by_handle",
-        libc::SYS_open_by_handle_at,
-        [NONE, BAD, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
+    ("umount", libc::SYS_umount2, [BAD, NONE, 0, 0, 0, 0], libc::EPERM),
+    ("pivot_root", libc::SYS_pivot_root, [BAD, BAD, 0, 0, 0, 0], libc::EPERM),
+    ("open_tree", libc::SYS_open_tree, [NONE, BAD, 0, 0, 0, 0], libc::EPERM),
+    ("move_mount", libc::SYS_move_mount, [NONE, BAD, NONE, BAD, 0, 0], libc::EPERM),
+    ("fsopen", libc::SYS_fsopen, [BAD, 0, 0, 0, 0, 0], libc::EPERM),
+    ("fsmount", libc::SYS_fsmount, [NONE, 0, 0, 0, 0, 0], libc::EPERM),
+    ("mount_setattr", libc::SYS_mount_setattr, [NONE, BAD, 0, BAD, 0, 0], libc::EPERM),
+    ("open_by_handle", libc::SYS_open_by_handle_at, [NONE, BAD, 0, 0, 0, 0], libc::EPERM),
     ("bpf", libc::SYS_bpf, [NONE, BAD, 0, 0, 0, 0], libc::EPERM),
-    (
-        "perf",
-        libc::SYS_perf_event_open,
-        [BAD, 0, 0, 0, NONE, 0],
-        libc::EPERM,
-    ),
-    (
-        "userfaultfd",
-        libc::SYS_userfaultfd,
-        [NONE, 0, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "pidfd_getfd",
-        libc::SYS_pidfd_getfd,
-        [NONE, 0, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
+    ("perf", libc::SYS_perf_event_open, [BAD, 0, 0, 0, NONE, 0], libc::EPERM),
+    ("userfaultfd", libc::SYS_userfaultfd, [NONE, 0, 0, 0, 0, 0], libc::EPERM),
+    ("pidfd_getfd", libc::SYS_pidfd_getfd, [NONE, 0, 0, 0, 0, 0], libc::EPERM),
     ("reboot", libc::SYS_reboot, [0; 6], libc::EPERM),
-    (
-        "sethostname",
-        libc::SYS_sethostname,
-        [BAD, NONE, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "clock",
-        libc::SYS_settimeofday,
-        [BAD, 0, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "clock_settime",
-        libc::SYS_clock_settime,
-        [0, BAD, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "swapon",
-        libc::SYS_swapon,
-        [BAD, 0, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "kernel log",
-        libc::SYS_syslog,
-        [99, 0, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "fanotify",
-        libc::SYS_fanotify_init,
-        [NONE, 0, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "io_uring",
-        libc::SYS_io_uring_setup,
-        [1, BAD, 0, 0, 0, 0],
-        libc::ENOSYS,
-    ),
-    (
-        "aio",
-        libc::SYS_io_setup,
-        [1, BAD, 0, 0, 0, 0],
-        libc::ENOSYS,
-    ),
-    (
-        "keyring",
-        libc::SYS_keyctl,
-        [9999, 0, 0, 0, 0, 0],
-        libc::ENOSYS,
-    ),
-    (
-        "numa",
-        libc::SYS_get_mempolicy,
-        [BAD, 0, 0, 0, 0, 0],
-        libc::ENOSYS,
-    ),
-    (
-        "file handles",
-        libc::SYS_name_to_handle_at,
-        [NONE, BAD, BAD, BAD, 0, 0],
-        libc::ENOSYS,
-    ),
-    (
-        "TIOCSTI",
-        libc::SYS_ioctl,
-        [NONE, 0x5412, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "TIOCSTI in 64 bits",
-        libc::SYS_ioctl,
-        [NONE, 0x1_0000_5412, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "TIOCLINUX",
-        libc::SYS_ioctl,
-        [NONE, 0x541C, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "line discipline",
-        libc::SYS_ioctl,
-        [NONE, 0x5423, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "READ_IMPLIES_EXEC",
-        libc::SYS_personality,
-        [0x40_0000, 0, 0, 0, 0, 0],
-        libc::EPERM,
-    ),
-    (
-        "packet socket",
-        libc::SYS_socket,
-        [17, 3, 0, 0, 0, 0],
-        libc::EAFNOSUPPORT,
-    ),
-    (
-        "old packet socket",
-        libc::SYS_socket,
-        [2, 10, 0, 0, 0, 0],
-        libc::EPROTONOSUPPORT,
-    ),
-    (
-        "uevent netlink",
-        libc::SYS_socket,
-        [16, 3, 15, 0, 0, 0],
-        libc::EPROTONOSUPPORT,
-    ),
+    ("sethostname", libc::SYS_sethostname, [BAD, NONE, 0, 0, 0, 0], libc::EPERM),
+    ("clock", libc::SYS_settimeofday, [BAD, 0, 0, 0, 0, 0], libc::EPERM),
+    ("clock_settime", libc::SYS_clock_settime, [0, BAD, 0, 0, 0, 0], libc::EPERM),
+    ("swapon", libc::SYS_swapon, [BAD, 0, 0, 0, 0, 0], libc::EPERM),
+    ("kernel log", libc::SYS_syslog, [99, 0, 0, 0, 0, 0], libc::EPERM),
+    ("fanotify", libc::SYS_fanotify_init, [NONE, 0, 0, 0, 0, 0], libc::EPERM),
+    ("io_uring", libc::SYS_io_uring_setup, [1, BAD, 0, 0, 0, 0], libc::ENOSYS),
+    ("aio", libc::SYS_io_setup, [1, BAD, 0, 0, 0, 0], libc::ENOSYS),
+    ("keyring", libc::SYS_keyctl, [9999, 0, 0, 0, 0, 0], libc::ENOSYS),
+    ("numa", libc::SYS_get_mempolicy, [BAD, 0, 0, 0, 0, 0], libc::ENOSYS),
+    ("file handles", libc::SYS_name_to_handle_at, [NONE, BAD, BAD, BAD, 0, 0], libc::ENOSYS),
+    ("TIOCSTI", libc::SYS_ioctl, [NONE, 0x5412, 0, 0, 0, 0], libc::EPERM),
+    ("TIOCSTI in 64 bits", libc::SYS_ioctl, [NONE, 0x1_0000_5412, 0, 0, 0, 0], libc::EPERM),
+    ("TIOCLINUX", libc::SYS_ioctl, [NONE, 0x541C, 0, 0, 0, 0], libc::EPERM),
+    ("line discipline", libc::SYS_ioctl, [NONE, 0x5423, 0, 0, 0, 0], libc::EPERM),
+    ("READ_IMPLIES_EXEC", libc::SYS_personality, [0x40_0000, 0, 0, 0, 0, 0], libc::EPERM),
+    ("packet socket", libc::SYS_socket, [17, 3, 0, 0, 0, 0], libc::EAFNOSUPPORT),
+    ("old packet socket", libc::SYS_socket, [2, 10, 0, 0, 0, 0], libc::EPROTONOSUPPORT),
+    ("uevent netlink", libc::SYS_socket, [16, 3, 15, 0, 0, 0], libc::EPROTONOSUPPORT),
 ];
 
 #[test]
