@@ -11,6 +11,7 @@
 //! | who owns whose user namespaces | [`owner`] |
 //! | what is ready ahead of time | `pools`, [`pool`] |
 //! | the engine's directories | [`workplace`] |
+//! | the operator's certificates in sandboxes | [`trust`] |
 //! | names for sandboxes | [`resolver`] |
 //! | what dead engines left | `reclaim` |
 //! | trees and mounts that go into a sandbox | [`tree_source`], [`mount_source`] |
@@ -27,6 +28,7 @@ mod reclaim;
 pub mod resolver;
 pub mod sandbox;
 pub mod tree_source;
+pub mod trust;
 pub mod workplace;
 
 pub use internet::InternetError;

@@ -1,0 +1,418 @@
+//! The operator's extra CA certificates in sandboxes.
+//!
+//! Where a proxy of the operator's ends TLS, programs in sandboxes must trust its certificate.
+//! The files of the setting `network.extra_ca_certificates` are read strictly, put behind the
+//! certificates of the template, and the result is mounted read-only over the template's own
+//! bundle. Programs that look elsewhere are told by environment variables.
+//!
+//! Java keeps its certificates in a format of its own and is not served.
+//!
+//! | Part | File |
+//! |---|---|
+//! | reading certificates | [`certificate`] |
+
+pub mod certificate;
+
+use certificate::CertificateError;
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Where distributions keep all certificates in one file, below the root of a template: Debian,
+/// Ubuntu, Alpine and Arch; Fedora and its kin; openSUSE.
+const BUNDLES: [&str; 3] = [
+    "etc/ssl/certs/ca-certificates.crt",
+    "etc/pki/tls/certs/ca-bundle.crt",
+    "etc/ssl/ca-bundle.pem",
+];
+
+/// A template's bundle beyond this is not merged. Debian's has 220 KB.
+const LARGEST_BUNDLE: u64 = 8 * 1024 * 1024;
+
+/// The files of one setting together.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// A program that does not look at the bundle, and how it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// The environment variable whose value is the bundle's path.
+    pub name: &'static str,
+    /// Who needs it.
+    pub reason: &'static str,
+}
+
+/// What tool chains need beside the bundle itself. curl, git, wget and Go read the bundle.
+pub const VARIABLES: [Variable; 5] = [
+    Variable {
+        name: "SSL_CERT_FILE",
+        reason: "Programs on OpenSSL that read a directory of hashed names by default: Python, \
+                 Ruby, Perl, PHP, uv, cargo.",
+    },
+    Variable {
+        name: "REQUESTS_CA_BUNDLE",
+        reason: "Python's requests, and pip and conda on it, bring a list of their own.",
+    },
+    Variable {
+        name: "NODE_EXTRA_CA_CERTS",
+        reason: "Node.js, and npm on it, have a list compiled in.",
+    },
+    Variable {
+        name: "AWS_CA_BUNDLE",
+        reason: "boto3 and the AWS command line bring a list of their own.",
+    },
+    Variable {
+        name: "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+        reason: "gRPC, and the clouds' libraries on it, have a list compiled in.",
+    },
+];
+
+/// Why the certificates cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A file cannot be read or written.
+    #[error("cannot {what} {path:?}")]
+    File {
+        /// What was being done with it.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not what it must be.
+    #[error("network.extra_ca_certificates: {path:?} {problem}")]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, in the form that follows its name.
+        problem: CertificateError,
+    },
+    /// A template's bundle is not what it must be.
+    #[error("the template's bundle {0:?} is not a regular file of at most {LARGEST_BUNDLE} bytes")]
+    Bundle(PathBuf),
+}
+
+/// The operator's certificates, checked.
+#[derive(Debug)]
+pub struct Trust {
+    extra: String,
+    cache: PathBuf,
+    known: Mutex<HashMap<State, Bundle>>,
+}
+
+/// What changes when a template's bundle does: device, inode, size, time and its fraction.
+type State = (u64, u64, i64, i64, i64);
+
+/// A file to mount read-only into sandboxes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    /// The file on the host.
+    pub file: PathBuf,
+    /// Where it belongs in the sandbox: an absolute path without links.
+    pub at: String,
+}
+
+impl Bundle {
+    /// The variables for the environment of each process in the sandbox.
+    pub fn environment(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        VARIABLES
+            .iter()
+            .map(|variable| (variable.name, self.at.as_str()))
+    }
+}
+
+impl Trust {
+    /// Reads the operator's files; none when the setting is empty. Bundles are kept in `cache`, a
+    /// directory that only the host sees.
+    ///
+    /// # Errors
+    /// A file cannot be read, is too large, or is not certificates only.
+    pub fn read(files: &[PathBuf], cache: &Path) -> Result<Option<Self>, TrustError> {
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let mut extra = String::new();
+        for path in files {
+            extra += &read_certificates(path)?;
+        }
+        std::fs::create_dir_all(cache).map_err(failed("make the directory", cache))?;
+        Ok(Some(Self {
+            extra,
+            cache: cache.to_owned(),
+            known: Mutex::default(),
+        }))
+    }
+
+    /// The bundle for sandboxes of the template whose root tree is `root`; none when the template
+    /// has no bundle, and so nothing in it that would use one. Links in the tree lead nowhere
+    /// outside of it. Quick when the template was asked for before.
+    ///
+    /// # Errors
+    /// The template's bundle cannot be read, or the merged one not written.
+    pub fn bundle(&self, root: &Path) -> Result<Option<Bundle>, TrustError> {
+        let tree = open_path(CWD, root, ResolveFlags::empty())
+            .map_err(|errno| failed("open", root)(errno.into()))?;
+        for name in BUNDLES {
+            let path = root.join(name);
+            match open_path(&tree, Path::new(name), ResolveFlags::IN_ROOT) {
+                Ok(found) => return self.merged(&tree, &found, &path).map(Some),
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(errno) => return Err(failed("open", &path)(errno.into())),
+            }
+        }
+        Ok(None)
+    }
+
+    fn merged(&self, tree: &OwnedFd, found: &OwnedFd, path: &Path) -> Result<Bundle, TrustError> {
+        let fail = |what| move |errno: Errno| failed(what, path)(errno.into());
+        let stat = rustix::fs::fstat(found).map_err(fail("look at"))?;
+        let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || size > LARGEST_BUNDLE {
+            return Err(TrustError::Bundle(path.to_owned()));
+        }
+        let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or_default();
+        let state = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime, nanos);
+        if let Some(bundle) = self.known().get(&state)
+            && bundle.file.exists()
+        {
+            return Ok(bundle.clone());
+        }
+        let at = place_in(tree, found).ok_or_else(|| TrustError::Bundle(path.to_owned()))?;
+        let mut merged = Vec::new();
+        reopen(found)
+            .and_then(|file| file.take(LARGEST_BUNDLE).read_to_end(&mut merged))
+            .map_err(failed("read", path))?;
+        if !merged.ends_with(b"\n") {
+            merged.push(b'\n');
+        }
+        merged.extend_from_slice(self.extra.as_bytes());
+        let bundle = Bundle {
+            file: self.store(&merged)?,
+            at,
+        };
+        let mut known = self.known();
+        known.retain(|_, old| old.file.exists());
+        known.insert(state, bundle.clone());
+        Ok(bundle)
+    }
+
+    /// Writes a bundle under a name made of its content, unless it is there.
+    fn store(&self, content: &[u8]) -> Result<PathBuf, TrustError> {
+        let name: String = Sha256::digest(content)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let path = self.cache.join(format!("{name}.crt"));
+        if path
+            .metadata()
+            .is_ok_and(|there| there.len() == content.len() as u64)
+        {
+            return Ok(path);
+        }
+        // Whole or not at all, also when two engines write it at once.
+        let write = || -> std::io::Result<()> {
+            let mut new = tempfile_in(&self.cache, &name)?;
+            new.0.write_all(content)?;
+            std::fs::rename(&new.1, &path)
+        };
+        write().map_err(failed("write", &path))?;
+        Ok(path)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<State, Bundle>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<String, TrustError> {
+    let file = std::fs::File::open(path).map_err(failed("open", path))?;
+    let mut text = Vec::new();
+    file.take(LARGEST_FILE + 1)
+        .read_to_end(&mut text)
+        .map_err(failed("read", path))?;
+    let wrong = |problem| TrustError::Certificates {
+        path: path.to_owned(),
+        problem,
+    };
+    if text.len() as u64 > LARGEST_FILE {
+        return Err(wrong(CertificateError::TooLarge(LARGEST_FILE)));
+    }
+    certificate::read(&text).map_err(wrong)
+}
+
+/// Opens a path without reading it.
+fn open_path(
+    directory: impl rustix::fd::AsFd,
+    path: &Path,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(directory, path, flags, Mode::empty(), resolve)
+}
+
+/// Where a file of a tree is in it, as an absolute path without links.
+fn place_in(tree: &OwnedFd, file: &OwnedFd) -> Option<String> {
+    let path_of = |fd: &OwnedFd| std::fs::read_link(proc_path(fd)).ok();
+    let inside = path_of(file)?.strip_prefix(path_of(tree)?).ok()?.to_owned();
+    Some(format!("/{}", inside.to_str()?))
+}
+
+/// Opens for reading what was opened as a path only.
+fn reopen(found: &OwnedFd) -> std::io::Result<std::fs::File> {
+    std::fs::File::open(proc_path(found))
+}
+
+fn proc_path(fd: &OwnedFd) -> String {
+    use rustix::fd::AsRawFd;
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// A new file beside the one that it will be, and its path.
+fn tempfile_in(directory: &Path, name: &str) -> std::io::Result<(std::fs::File, PathBuf)> {
+    let mut random = [0; 8];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    let path = directory.join(format!(".{name}.{:016x}", u64::from_ne_bytes(random)));
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let readable = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+    let file = rustix::fs::openat(CWD, &path, flags, readable)?;
+    // Whatever the engine's umask: processes of every user in sandboxes read it.
+    rustix::fs::fchmod(&file, readable)?;
+    Ok((file.into(), path))
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> TrustError {
+    let path = path.to_owned();
+    move |source| TrustError::File { what, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A self-signed certificate that openssl made for this test.
+    const CERTIFICATE: &str = include_str!("trust/test-ca.crt");
+
+    struct Place {
+        dir: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(dir.path().join("tree/etc/ssl/certs")).unwrap();
+            std::fs::write(dir.path().join("extra.pem"), CERTIFICATE).unwrap();
+            Self { dir }
+        }
+
+        fn tree(&self) -> PathBuf {
+            self.dir.path().join("tree")
+        }
+
+        fn trust(&self) -> Trust {
+            let files = [self.dir.path().join("extra.pem")];
+            Trust::read(&files, &self.dir.path().join("cache"))
+                .unwrap()
+                .unwrap()
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            let path = self.tree().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_operators_certificates_stand_behind_the_templates() {
+        let place = Place::new();
+        place.write("etc/ssl/certs/ca-certificates.crt", "# theirs");
+        let trust = place.trust();
+        let bundle = trust.bundle(&place.tree()).unwrap().unwrap();
+        assert_eq!(bundle.at, "/etc/ssl/certs/ca-certificates.crt");
+        let text = std::fs::read_to_string(&bundle.file).unwrap();
+        assert_eq!(text, format!("# theirs\n{CERTIFICATE}"));
+        assert!(
+            bundle
+                .environment()
+                .any(|pair| pair == ("SSL_CERT_FILE", &bundle.at))
+        );
+        // The same template, another one with the same bundle, and a changed one.
+        assert_eq!(trust.bundle(&place.tree()).unwrap().unwrap(), bundle);
+        assert_eq!(
+            place.trust().bundle(&place.tree()).unwrap().unwrap(),
+            bundle
+        );
+        place.write("etc/ssl/certs/ca-certificates.crt", "# other theirs");
+        assert_ne!(
+            trust.bundle(&place.tree()).unwrap().unwrap().file,
+            bundle.file
+        );
+        // One that was removed is made again.
+        std::fs::remove_file(&bundle.file).unwrap();
+        place.write("etc/ssl/certs/ca-certificates.crt", "# theirs");
+        assert_eq!(trust.bundle(&place.tree()).unwrap().unwrap(), bundle);
+        assert!(bundle.file.exists());
+    }
+
+    #[test]
+    fn links_of_a_template_stay_in_it() {
+        let place = Place::new();
+        let secret = place.dir.path().join("secret");
+        std::fs::write(&secret, "of the host").unwrap();
+        let link = place.tree().join("etc/ssl/certs/ca-certificates.crt");
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
+        assert_eq!(
+            place.trust().bundle(&place.tree()).unwrap(),
+            None,
+            "it leads to nothing"
+        );
+        std::fs::remove_file(&link).unwrap();
+        place.write("etc/pki/extracted/bundle.pem", "# theirs");
+        place.write("etc/pki/tls/certs/x", "");
+        let link = place.tree().join("etc/pki/tls/certs/ca-bundle.crt");
+        std::os::unix::fs::symlink("/etc/pki/extracted/bundle.pem", link).unwrap();
+        let bundle = place.trust().bundle(&place.tree()).unwrap().unwrap();
+        assert_eq!(bundle.at, "/etc/pki/extracted/bundle.pem");
+    }
+
+    #[test]
+    fn a_bundle_that_is_no_file_is_refused() {
+        let place = Place::new();
+        let path = place.tree().join("etc/ssl/certs/ca-certificates.crt");
+        std::fs::create_dir(&path).unwrap();
+        assert!(matches!(
+            place.trust().bundle(&place.tree()),
+            Err(TrustError::Bundle(_))
+        ));
+        std::fs::remove_dir(&path).unwrap();
+        let pipe = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, pipe, 0).unwrap();
+        assert!(matches!(
+            place.trust().bundle(&place.tree()),
+            Err(TrustError::Bundle(_))
+        ));
+    }
+
+    #[test]
+    fn a_wrong_file_is_told_by_its_name() {
+        let place = Place::new();
+        let path = place.dir.path().join("key.pem");
+        std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\n").unwrap();
+        let error = Trust::read(std::slice::from_ref(&path), place.dir.path()).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("key.pem") && text.contains("private key"),
+            "{text}"
+        );
+        let missing = Trust::read(&[place.dir.path().join("missing")], place.dir.path());
+        assert!(missing.unwrap_err().to_string().contains("missing"));
+        assert!(Trust::read(&[], place.dir.path()).unwrap().is_none());
+    }
+}
