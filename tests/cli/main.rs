@@ -1,0 +1,20 @@
+//! The command line, driven as a person drives it. One file for each theme.
+
+#![allow(clippy::expect_used)] // a test that cannot be set up has failed
+
+mod completion;
+mod config;
+mod doctor;
+mod ending;
+mod environment;
+mod files;
+mod help;
+mod input;
+mod json;
+mod language;
+mod leftover;
+mod limits;
+mod mount;
+mod output;
+mod run;
+mod usage;
