@@ -40,6 +40,10 @@ impl Workplace {
         let name = engine_name();
         let run = run_dir.join("engines").join(&name);
         let data = data_dir.join("sandboxes").join(&name);
+        let _turn = turn(data_dir).map_err(|source| WorkplaceError {
+            path: data_dir.to_owned(),
+            source,
+        })?;
         for path in [&run, &data] {
             private_directory(path).map_err(|source| WorkplaceError {
                 path: path.clone(),
@@ -72,12 +76,7 @@ impl Workplace {
 
     /// Removes what engines that have died left below `run_dir` and `data_dir`.
     pub fn sweep(run_dir: &Path, data_dir: &Path) {
-        for entry in entries(&data_dir.join("sandboxes")) {
-            // Whoever gets the lock knows that the engine is dead.
-            let Ok(_lock) = lock(&entry.join(LOCK), FlockOperation::NonBlockingLockExclusive)
-            else {
-                continue;
-            };
+        for (entry, _lock) in dead(data_dir) {
             let run = entry
                 .file_name()
                 .map(|name| run_dir.join("engines").join(name));
@@ -93,6 +92,30 @@ impl Drop for Workplace {
         remove(&self.run);
         remove(&self.data);
     }
+}
+
+/// The directories of engines that have died, each with its lock.
+fn dead(data_dir: &Path) -> Vec<(PathBuf, OwnedFd)> {
+    let Ok(_turn) = turn(data_dir) else {
+        return Vec::new();
+    };
+    let entries = entries(&data_dir.join("sandboxes")).into_iter();
+    // Whoever gets the lock knows that the engine is dead.
+    let dead = entries.filter_map(|entry| {
+        let lock = lock(&entry.join(LOCK), FlockOperation::NonBlockingLockExclusive).ok()?;
+        Some((entry, lock))
+    });
+    dead.collect()
+}
+
+/// Waits for one's turn: between the making of a directory and its lock, an engine that starts
+/// would look dead to another one that sweeps.
+fn turn(data_dir: &Path) -> io::Result<OwnedFd> {
+    private_directory(data_dir)?;
+    lock(
+        &data_dir.join("sandboxes.lock"),
+        FlockOperation::LockExclusive,
+    )
 }
 
 fn remove(path: &Path) {

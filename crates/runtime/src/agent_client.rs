@@ -32,7 +32,7 @@ pub use limits::AgentLimits;
 pub use process::{ProcessEnd, ProcessEvent, ProcessStream, StartRequest};
 
 use connection::Pool;
-use soulbox_wire::envd::http::{InitRequest, Metrics};
+use soulbox_wire::envd::http::InitRequest;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -90,14 +90,5 @@ impl AgentClient {
         self.plain(http::Method::POST, "/init", Some(body))
             .await
             .map(drop)
-    }
-
-    /// What the sandbox says that it uses, its disk among it.
-    ///
-    /// # Errors
-    /// The agent cannot be reached or refuses.
-    pub async fn metrics(&self) -> Result<Metrics, AgentError> {
-        let answer = self.plain(http::Method::GET, "/metrics", None).await?;
-        serde_json::from_slice(&answer).map_err(|error| AgentError::Protocol(error.to_string()))
     }
 }

@@ -182,9 +182,12 @@ impl Guest for Sandbox {
     }
 
     async fn disk_is_full(&self) -> bool {
-        let metrics = self.agent().metrics().await;
-        metrics.is_ok_and(|disk| {
-            disk.disk_total > 0 && disk.disk_total.saturating_sub(disk.disk_used) < FULL
+        // Linux answers for the file system at the root of the sandbox's first process; nothing
+        // of its tree is opened.
+        let root = format!("/proc/{}/root", self.pid());
+        rustix::fs::statvfs(root).is_ok_and(|disk| {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            free < FULL || (disk.f_files > 0 && disk.f_ffree == 0)
         })
     }
 }
