@@ -1,10 +1,28 @@
-//! Image trees: recipes, and what makes a template of them.
+//! Image trees: recipes, and what makes a template of them. Runs nothing by itself.
+//!
+//! | What | File |
+//! |---|---|
+//! | the built-in template `host` | [`host`] |
+//! | what a recipe says, and its files | [`recipe`] |
+//! | the host's package sources, for recipes that build from them | [`sources`] |
+//! | everything around a recipe's script | [`build`], [`progress`] |
+//! | what is written down about a template | [`record`], [`rfc3339`] |
+//! | looking into a template's layers from outside | [`layers`] |
+//! | how large a tree is | [`measure`] |
+//! | writing a tree with its owners | [`tree`] |
+//! | directories that appear complete or not at all | [`staging`], [`lock`] |
+//! | removing a tree that resists | [`remove`] |
+
+pub mod build;
 pub mod host;
 pub mod layers;
 pub mod lock;
 pub mod measure;
+pub mod progress;
+pub mod recipe;
 pub mod record;
 pub mod remove;
 pub mod rfc3339;
+pub mod sources;
 pub mod staging;
 pub mod tree;
