@@ -28,6 +28,9 @@ const RECORD: usize = 16;
 /// The longest boot id (`/proc/sys/kernel/random/boot_id`) with its line's end.
 const BOOT_ID: usize = 37;
 
+/// Where the number is that is tried next.
+const NEXT_AT: u64 = 48;
+
 /// Where the first record is; before it the boot id, for a table of another boot holds nothing.
 const RECORDS_AT: u64 = 64;
 
@@ -163,25 +166,24 @@ impl Table {
 
     /// Takes a free slot for `holder`, who must live at least as long as what is in the slot.
     ///
-    /// `preferred` is tried first: a number whose cgroups and caches are warm.
+    /// The machine's engines go round: a number that was just given back comes last, for Linux
+    /// clears away the links and namespaces that bear it in the background.
     ///
     /// # Errors
     /// [`LeaseError::Full`], [`LeaseError::Table`].
-    pub fn take(
-        self: &Arc<Self>,
-        holder: Holder,
-        preferred: Option<u32>,
-    ) -> Result<Lease, LeaseError> {
+    pub fn take(self: &Arc<Self>, holder: Holder) -> Result<Lease, LeaseError> {
         let take = || -> Result<Option<u32>, Errno> {
             let _lock = self.lock()?;
             let records = self.records()?;
+            let mut next = [0; 4];
+            rustix::io::pread(&self.file, &mut next, NEXT_AT)?;
+            let next = u32::from_le_bytes(next).clamp(1, SLOTS - 1);
             let free = |slot: &u32| holder_at(&records, *slot).is_none();
-            let slot = preferred
-                .filter(|slot| (1..SLOTS).contains(slot))
-                .filter(free);
-            let slot = slot.or_else(|| (1..SLOTS).find(free));
+            let slot = (next..SLOTS).chain(1..next).find(free);
             if let Some(slot) = slot {
                 self.write(slot, Some(holder))?;
+                let next = if slot + 1 < SLOTS { slot + 1 } else { 1 };
+                rustix::io::pwrite(&self.file, &next.to_le_bytes(), NEXT_AT)?;
             }
             Ok(slot)
         };
@@ -266,38 +268,36 @@ mod tests {
         let two = Arc::new(Table::open(directory.path()).unwrap());
         let mut leases: Vec<_> = (0..50)
             .map(|n| if n % 2 == 0 { &one } else { &two })
-            .map(|table| table.take(me(), None).unwrap())
+            .map(|table| table.take(me()).unwrap())
             .collect();
         let mut slots: Vec<_> = leases.iter().map(Lease::slot).collect();
         slots.sort_unstable();
         slots.dedup();
         assert_eq!(slots.len(), 50);
         let freed = leases.pop().unwrap().slot();
-        assert_eq!(one.take(me(), Some(freed)).unwrap().slot(), freed);
+        assert_ne!(one.take(me()).unwrap().slot(), freed);
     }
 
     #[test]
     fn a_full_table_says_so() {
         let directory = tempfile::tempdir().unwrap();
         let table = Arc::new(Table::open(directory.path()).unwrap());
-        let leases: Vec<_> = (1..SLOTS)
-            .map(|_| table.take(me(), None).unwrap())
-            .collect();
-        assert!(matches!(table.take(me(), None), Err(LeaseError::Full)));
+        let leases: Vec<_> = (1..SLOTS).map(|_| table.take(me()).unwrap()).collect();
+        assert!(matches!(table.take(me()), Err(LeaseError::Full)));
         drop(leases);
-        assert!(table.take(me(), None).is_ok());
+        assert!(table.take(me()).is_ok());
     }
 
     #[test]
     fn slots_of_the_dead_are_freed_once_they_are_clean() {
         let directory = tempfile::tempdir().unwrap();
         let table = Arc::new(Table::open(directory.path()).unwrap());
-        let mine = table.take(me(), None).unwrap();
+        let mine = table.take(me()).unwrap();
         let dead = Holder {
             started: me().started + 1,
             ..me()
         };
-        let theirs = table.take(dead, None).unwrap();
+        let theirs = table.take(dead).unwrap();
         assert_eq!(table.reclaim(|_| false).unwrap(), Vec::<u32>::new());
         assert_eq!(table.reclaim(|_| true).unwrap(), [theirs.slot()]);
         assert_eq!(table.held().unwrap(), [(mine.slot(), me())]);
@@ -307,7 +307,7 @@ mod tests {
     fn a_table_of_another_boot_is_emptied() {
         let directory = tempfile::tempdir().unwrap();
         let table = Arc::new(Table::open(directory.path()).unwrap());
-        std::mem::forget(table.take(me(), None).unwrap());
+        std::mem::forget(table.take(me()).unwrap());
         rustix::io::pwrite(&table.file, b"another boot", 0).unwrap();
         assert_eq!(Table::open(directory.path()).unwrap().held().unwrap(), []);
     }

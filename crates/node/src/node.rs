@@ -293,7 +293,7 @@ impl Core {
     }
 
     fn open_slot(&self) -> Result<Waiting, CreateError> {
-        let lease = self.table.take(self.holder, None)?;
+        let lease = self.table.take(self.holder)?;
         let socket = self.workplace.socket(lease.slot());
         let number = lease.slot();
         let keep = Keep {
