@@ -15,6 +15,9 @@ use soulbox_wire::envd::process::{
 };
 use soulbox_wire::envd::signal;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 /// A command to start.
@@ -81,8 +84,11 @@ impl From<EndEvent> for ProcessEnd {
 }
 
 /// The output of a command. Dropping it leaves the command running.
+///
+/// Once the command's end was told, its connection serves the next call.
 pub struct ProcessStream {
-    connection: Connection,
+    /// `None` when the stream is over.
+    connection: Option<Connection>,
     body: Incoming,
     reader: FrameReader,
     pid: u32,
@@ -104,7 +110,7 @@ impl ProcessStream {
     }
 
     /// The next event; `None` after the end of the stream. Waits for as long as the command is
-    /// silent.
+    /// silent. Nothing is lost when the wait is given up.
     ///
     /// # Errors
     /// The connection broke, the agent sent nonsense, or the command's time limit passed.
@@ -115,6 +121,7 @@ impl ProcessStream {
             };
             let data = match event {
                 wire::ProcessEvent { end: Some(end), .. } => {
+                    self.settle().await;
                     return Ok(Some(ProcessEvent::End(end.into())));
                 }
                 wire::ProcessEvent {
@@ -135,20 +142,6 @@ impl ProcessStream {
         }
     }
 
-    /// Reads to the end of a stream that told the command's end, so that its connection can
-    /// serve the next call. Needs no more than what the agent has sent already, as a rule.
-    ///
-    /// # Errors
-    /// As [`ProcessStream::next`].
-    pub async fn finish(mut self) -> Result<(), AgentError> {
-        while self.next().await?.is_some() {}
-        let rest = self.connection.drive(self.body.frame()).await;
-        if rest.is_none() {
-            self.connection.give_back().await;
-        }
-        Ok(())
-    }
-
     async fn next_message(&mut self) -> Result<Option<wire::ProcessEvent>, AgentError> {
         let Some(frame) = self.next_frame().await? else {
             return Ok(None);
@@ -159,36 +152,65 @@ impl ProcessStream {
         ))
     }
 
-    /// The next message's frame; `None` after the stream's end.
+    /// The next message's frame; `None` after the stream's end. After an error the stream is
+    /// over.
     async fn next_frame(&mut self) -> Result<Option<Frame>, AgentError> {
-        loop {
-            if let Some(frame) = self
-                .reader
-                .next_frame()
-                .map_err(|error| frame_error(&error))?
-            {
-                return read_end(frame);
+        let Some(connection) = &mut self.connection else {
+            return Ok(None);
+        };
+        match read_frame(connection, &mut self.body, &mut self.reader).await {
+            Ok(frame) if !frame.end => Ok(Some(frame)),
+            last => {
+                self.connection = None;
+                last.and_then(|frame| read_end(&frame)).map(|()| None)
             }
-            match self.connection.drive(self.body.frame()).await.transpose()? {
-                None => return Err(AgentError::Broken("stream has no end".to_owned())),
-                Some(piece) => {
-                    if let Ok(bytes) = piece.into_data() {
-                        self.reader.push(&bytes);
-                    }
-                }
-            }
+        }
+    }
+
+    /// Gives the connection back if the stream's end has come together with the command's, as it
+    /// does from an agent of ours.
+    async fn settle(&mut self) {
+        let Ok(Some(Frame { end: true, payload })) = self.reader.next_frame() else {
+            return;
+        };
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        let frame = Frame { end: true, payload };
+        let mut rest = pin!(self.body.frame());
+        let over = connection
+            .drive(poll_fn(|context| {
+                Poll::Ready(matches!(rest.as_mut().poll(context), Poll::Ready(None)))
+            }))
+            .await;
+        if over && read_end(&frame).is_ok() {
+            connection.give_back().await;
         }
     }
 }
 
-/// Passes a message on; makes the end of a stream what it tells.
-fn read_end(frame: Frame) -> Result<Option<Frame>, AgentError> {
-    if !frame.end {
-        return Ok(Some(frame));
+async fn read_frame(
+    connection: &mut Connection,
+    body: &mut Incoming,
+    reader: &mut FrameReader,
+) -> Result<Frame, AgentError> {
+    loop {
+        if let Some(frame) = reader.next_frame().map_err(|error| frame_error(&error))? {
+            return Ok(frame);
+        }
+        let piece = connection.drive(body.frame()).await.transpose()?;
+        let piece = piece.ok_or_else(|| AgentError::Broken("stream has no end".to_owned()))?;
+        if let Ok(bytes) = piece.into_data() {
+            reader.push(&bytes);
+        }
     }
+}
+
+/// What the end of a stream tells.
+fn read_end(frame: &Frame) -> Result<(), AgentError> {
     let end: EndStream = serde_json::from_slice(&frame.payload)
         .map_err(|error| nonsense(format!("end of stream: {error}")))?;
-    end.error.map_or(Ok(None), |error| Err(error.into()))
+    end.error.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn frame_error(error: &FrameError) -> AgentError {
@@ -248,6 +270,7 @@ impl AgentClient {
             return Err(not_a_stream(response.status()));
         }
         let reader = FrameReader::new(self.limits.event_bytes);
+        let connection = Some(connection);
         let mut stream = ProcessStream {
             connection,
             body: response.into_body(),
