@@ -13,7 +13,6 @@ use soulbox_syscall::{descriptor, process};
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 
-
 /// The descriptor of the listening socket.
 const LISTENER: i32 = 3;
 /// The descriptor that is written one byte to, and closed, when connections are accepted.
@@ -59,13 +58,13 @@ pub(crate) fn run() -> Result<(), BootError> {
         "open /dev/null",
         rustix::fs::open("/dev/null", flags, Mode::empty()),
     )?;
-    serve(Agent::new(null, open_files), listener, &ready, children)
+    serve(Agent::new(null, open_files), listener, ready, children)
 }
 
 fn serve(
     agent: Agent,
     listener: OwnedFd,
-    ready: &OwnedFd,
+    ready: OwnedFd,
     children: OwnedFd,
 ) -> Result<(), BootError> {
     let runtime = |what| move |error| BootError::Runtime(what, error);
@@ -85,8 +84,9 @@ fn serve(
         tokio::task::spawn_local(reap::run(Rc::clone(&agent), children));
         step(
             "tell that connections are accepted",
-            rustix::io::write(ready, b"1"),
+            rustix::io::write(&ready, b"1"),
         )?;
+        drop(ready);
         server::run(agent, listener).await;
         Ok(())
     })

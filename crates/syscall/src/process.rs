@@ -159,9 +159,9 @@ fn start_with(program: &Program<'_>, flags: c_int) -> Result<Pid, StartError> {
     };
     let error = last_error();
     block_signals_exactly(all_blocked);
-    let pid = Pid::from_raw(raw)
-        .filter(|_| raw > 0)
-        .ok_or_else(|| clone_error(error))?;
+    // `Pid::from_raw` takes no negative number.
+    let pid = Some(raw).filter(|raw| *raw > 0).and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| clone_error(error))?;
     match plan.errno.load(Ordering::Acquire) {
         0 => Ok(pid),
         errno => {

@@ -4,6 +4,7 @@ use crate::state::Agent;
 use rustix::process::{Pid, Signal};
 use soulbox_wire::connect::{Code, RpcError};
 use soulbox_wire::envd::process::{self as wire, Empty, SendSignalRequest};
+use std::ffi::OsStr;
 
 /// Sends a signal to one process, not to its group.
 pub(crate) fn send(agent: &Agent, request: SendSignalRequest) -> Result<Empty, RpcError> {
@@ -34,19 +35,42 @@ pub(crate) fn kill_session(leader: Pid) {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return;
     };
+    let leader = leader.as_raw_nonzero().get();
     for entry in entries.flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
+        let Some(pid) = process_id(&entry.file_name()) else {
             continue;
         };
-        let Some(pid) = Pid::from_raw(pid) else {
-            continue;
-        };
-        if rustix::process::getsid(Some(pid)) == Ok(leader) {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        if session_of(&stat) == Some(leader) {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+fn process_id(name: &OsStr) -> Option<Pid> {
+    let number: u32 = name.to_str()?.parse().ok()?;
+    Pid::from_raw(i32::try_from(number).ok()?)
+}
+
+/// The session in a process's `stat`: the sixth field, the fourth after the name, which stands in
+/// parentheses and may hold anything.
+fn session_of(stat: &str) -> Option<i32> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_ascii_whitespace().nth(3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_read_whatever_the_name() {
+        assert_eq!(session_of("17 (a) b (c)) S 1 16 15 0 -1"), Some(15));
+        assert_eq!(session_of("17 (a) S 1 16"), None);
+        assert_eq!(session_of(""), None);
+        assert_eq!(process_id(OsStr::new("12")), Pid::from_raw(12));
+        for wrong in ["-1", "0", "self", "4294967295", "99999999999"] {
+            assert_eq!(process_id(OsStr::new(wrong)), None, "{wrong}");
         }
     }
 }
