@@ -9,7 +9,7 @@ use crate::sandbox::Sandbox;
 use crate::tree_source::{self, TreeError};
 use crate::workplace::{Workplace, WorkplaceError};
 use soulbox_model::{
-    Isolation, LimitError, Limits, NetworkMode, Phases, SandboxId, SandboxSpec, TemplateName,
+    LimitError, Limits, NetworkMode, Phases, SandboxId, SandboxSpec, TemplateName,
 };
 use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{DriverError, Made, NativeDriver, Slot};
@@ -126,6 +126,18 @@ impl Node {
         self.core.hand_out(waiting, spec, begin)
     }
 
+    /// Keeps sandboxes like `spec` ready from now on, as many as the settings of the pools say.
+    /// Mounts cannot be: they are the asker's.
+    pub fn keep_ready(&self, spec: SandboxSpec) {
+        self.pools.keep(
+            &self.core,
+            SandboxSpec {
+                mounts: Vec::new(),
+                ..spec
+            },
+        );
+    }
+
     /// Waits until the pools hold what they are to hold.
     pub async fn pools_filled(&self) {
         self.pools.filled().await;
@@ -226,44 +238,31 @@ impl Core {
         &self.settings
     }
 
-    /// What the pools' sandboxes are.
-    pub(crate) fn pooled_spec(&self) -> SandboxSpec {
-        SandboxSpec {
-            template: TemplateName::host(),
-            isolation: Isolation::Namespace,
-            limits: self.settings.sandbox.limits(),
-            network: NetworkMode::None,
-            mounts: Vec::new(),
-        }
-    }
-
     /// Takes the readiest thing that fits from the pools and makes the rest.
     async fn take_or_make(
         &self,
         pools: &Pools,
         spec: &SandboxSpec,
     ) -> Result<Waiting, CreateError> {
-        if pools.fit(spec) {
-            if let Some(mut parked) = pools.parked.take() {
-                if spec.limits != pools.spec.limits {
+        if let Some(kind) = pools.kind_for(spec) {
+            if let Some(mut parked) = kind.parked.take() {
+                if spec.limits != kind.spec.limits {
                     parked.slot.limit(cgroup_limits(&spec.limits)).await?;
                 }
-                parked.made = Made {
-                    pid: parked.made.pid,
-                    ..Made::default()
-                };
+                parked.made.phases.clear();
                 return Ok(parked);
             }
-            if let Some(mut prepared) = pools.prepared.take() {
-                let made = prepared.slot.start(cgroup_limits(&spec.limits)).await?;
-                prepared.made = made;
+            if let Some(mut prepared) = kind.prepared.take() {
+                let resolver = std::mem::take(&mut prepared.made.resolver);
+                prepared.made = prepared.slot.start(cgroup_limits(&spec.limits)).await?;
+                prepared.made.resolver.extend(resolver);
                 return Ok(prepared);
             }
         }
-        let slot = pools
-            .slots
-            .take()
-            .filter(|_| spec.network == NetworkMode::None);
+        let slot = match spec.network {
+            NetworkMode::None => pools.slots.take(),
+            NetworkMode::Internet => None,
+        };
         self.make(slot, spec, StopAt::Running).await
     }
 

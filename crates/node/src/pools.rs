@@ -1,4 +1,4 @@
-//! What the engine keeps ready: slots, prepared sandboxes, parked sandboxes.
+//! What the engine keeps ready: slots for everybody, and sandboxes of the kinds it was told.
 //!
 //! | Pool | What is done already | Left to do |
 //! |---|---|---|
@@ -10,89 +10,122 @@
 
 use crate::node::{Core, CreateError, Waiting};
 use crate::pool::Pool;
-use soulbox_model::SandboxSpec;
+use soulbox_model::{Limits, SandboxSpec};
 use soulbox_wire::spawner::{Network, StopAt};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::JoinHandle;
 
 /// The pools of an engine.
 pub(crate) struct Pools {
-    /// What the prepared and parked sandboxes are.
-    pub(crate) spec: SandboxSpec,
+    /// Slots without network.
     pub(crate) slots: Arc<Pool<Waiting>>,
+    kinds: Mutex<Vec<Arc<Kind>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Ready sandboxes of one kind.
+pub(crate) struct Kind {
+    /// What they are.
+    pub(crate) spec: SandboxSpec,
+    /// Made but for the agent.
     pub(crate) prepared: Arc<Pool<Waiting>>,
+    /// Complete.
     pub(crate) parked: Arc<Pool<Waiting>>,
-    tasks: Vec<JoinHandle<()>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Pools {
-    /// Makes the pools that the settings ask for and begins to fill them.
+    /// Begins to fill the pool of slots.
     pub(crate) fn start(core: &Arc<Core>) -> Self {
-        let wanted = &core.settings().pool;
-        let spec = core.pooled_spec();
-        let mut pools = Self {
-            slots: Arc::new(Pool::new(wanted.slots as usize)),
-            prepared: Arc::new(Pool::new(wanted.prepared as usize)),
-            parked: Arc::new(Pool::new(wanted.parked as usize)),
-            tasks: Vec::new(),
-            spec,
+        let pools = Self {
+            slots: Arc::new(Pool::new(core.settings().pool.slots as usize)),
+            kinds: Mutex::default(),
+            tasks: Mutex::default(),
         };
-        let shared = Arc::clone(core);
-        pools.fill(Arc::clone(&pools.slots), move || {
-            let core = Arc::clone(&shared);
+        let core = Arc::clone(core);
+        pools.fill(&pools.slots, move || {
+            let core = Arc::clone(&core);
             async move { core.make_slot(Network::None).await }
         });
+        pools
+    }
+
+    /// Begins to keep sandboxes like `spec`, which has no mounts, ready.
+    pub(crate) fn keep(&self, core: &Arc<Core>, spec: SandboxSpec) {
+        let wanted = &core.settings().pool;
+        let kind = Arc::new(Kind {
+            prepared: Arc::new(Pool::new(wanted.prepared as usize)),
+            parked: Arc::new(Pool::new(wanted.parked as usize)),
+            spec,
+        });
         for (pool, stop_at) in [
-            (Arc::clone(&pools.prepared), StopAt::Prepared),
-            (Arc::clone(&pools.parked), StopAt::Running),
+            (&kind.prepared, StopAt::Prepared),
+            (&kind.parked, StopAt::Running),
         ] {
-            let (core, spec) = (Arc::clone(core), pools.spec.clone());
-            pools.fill(pool, move || {
+            let (core, spec) = (Arc::clone(core), kind.spec.clone());
+            self.fill(pool, move || {
                 let (core, spec) = (Arc::clone(&core), spec.clone());
                 async move { core.make(None, &spec, stop_at).await }
             });
         }
-        pools
+        lock(&self.kinds).push(kind);
     }
 
-    fn fill<F>(&mut self, pool: Arc<Pool<Waiting>>, make: impl Fn() -> F + Send + 'static)
+    fn fill<F>(&self, pool: &Arc<Pool<Waiting>>, make: impl Fn() -> F + Send + 'static)
     where
         F: Future<Output = Result<Waiting, CreateError>> + Send + 'static,
     {
-        self.tasks.push(tokio::spawn(pool.refill(make)));
+        lock(&self.tasks).push(tokio::spawn(Arc::clone(pool).refill(make)));
     }
 
-    /// Whether a pooled sandbox can become what is asked for: limits of cgroups can change
-    /// afterwards, everything else was decided when it was made.
-    pub(crate) fn fit(&self, spec: &SandboxSpec) -> bool {
-        let limits = &self.spec.limits;
-        let pooled = SandboxSpec {
-            limits: soulbox_model::Limits {
-                disk: limits.disk,
-                memory: limits.memory,
+    /// The kind of ready sandboxes that can become what is asked for: processor and process
+    /// limits can change afterwards, everything else was decided when they were made.
+    pub(crate) fn kind_for(&self, spec: &SandboxSpec) -> Option<Arc<Kind>> {
+        let fits = |kind: &&Arc<Kind>| {
+            let Limits { memory, disk, .. } = kind.spec.limits;
+            let limits = Limits {
+                memory,
+                disk,
                 ..spec.limits
-            },
-            ..self.spec.clone()
+            };
+            *spec
+                == SandboxSpec {
+                    limits,
+                    ..kind.spec.clone()
+                }
         };
-        *spec == pooled
+        lock(&self.kinds).iter().find(fits).cloned()
     }
 
     /// Waits until the pools hold what they are to hold.
     pub(crate) async fn filled(&self) {
-        for pool in [&self.slots, &self.prepared, &self.parked] {
+        for pool in self.all() {
             pool.filled().await;
         }
     }
 
     /// Makes nothing more and lets go of what waits.
     pub(crate) fn close(&self) {
-        for task in &self.tasks {
+        for task in lock(&self.tasks).drain(..) {
             task.abort();
         }
-        for pool in [&self.slots, &self.prepared, &self.parked] {
+        for pool in self.all() {
             drop(pool.close());
         }
+    }
+
+    fn all(&self) -> Vec<Arc<Pool<Waiting>>> {
+        let kinds = lock(&self.kinds).clone();
+        let ready = kinds
+            .into_iter()
+            .flat_map(|kind| [Arc::clone(&kind.prepared), Arc::clone(&kind.parked)]);
+        std::iter::once(Arc::clone(&self.slots))
+            .chain(ready)
+            .collect()
     }
 }
 

@@ -90,13 +90,14 @@ fn build_and_execute(create: &Create, channel: &OwnedFd) -> Result<Never, StepEr
     rustix::system::sethostname(HOST_NAME).step(|| "set the host name".to_owned())?;
     reset_limits()?;
     clock.lap("root");
+    restrict()?;
+    clock.lap("restrict");
     report(channel, &Report::Built { phases: clock.laps })?;
     if create.stop_at == StopAt::Prepared {
         let (Order::Run, _) = receive(channel)? else {
             return Err(Errno::PROTO).step(|| "wait for the order to run".to_owned());
         };
     }
-    restrict()?;
     hand_over(channel, listener, ready, program)
 }
 
@@ -183,8 +184,9 @@ fn assemble(create: &Create, overlays: &[OwnedFd], mounts: &[OwnedFd]) -> Result
     home::attach(shm, &format!("{ROOT}/dev/shm"))?;
     let terminals = home::filesystem(
         "devpts",
-        // Group 5 is `tty` in every Linux distribution.
-        "newinstance,ptmxmode=0666,mode=0620,gid=5",
+        // Group 5 is `tty` in every Linux distribution. All sandboxes of the machine share 4096
+        // terminals (kernel.pty.max), so each has a part of them only.
+        "newinstance,ptmxmode=0666,mode=0620,gid=5,max=256",
         MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
     )?;
     home::attach(terminals, &format!("{ROOT}/dev/pts"))?;
