@@ -209,6 +209,11 @@ impl Build {
         Ok(())
     }
 
+    /// The template that is built.
+    pub fn name(&self) -> &TemplateName {
+        &self.recipe.name
+    }
+
     /// What to run: in a sandbox of [`BuildStep::parent`], as root, to its end.
     pub fn step(&self, cpu_millis: u32) -> BuildStep {
         let manifest = &self.recipe.manifest;

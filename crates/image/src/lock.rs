@@ -46,6 +46,15 @@ impl Lock {
         self.change(FlockOperation::LockShared)
     }
 
+    /// True while the file at `path` is the one that this lock is on.
+    pub fn is_of(&self, path: &Path) -> bool {
+        let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+        match (rustix::fs::fstat(&self.0), rustix::fs::lstat(path)) {
+            (Ok(mine), Ok(there)) => identity(mine) == identity(there),
+            _ => false,
+        }
+    }
+
     fn attempt(path: &Path, operation: FlockOperation) -> io::Result<Option<Self>> {
         let lock = Self(open(path)?);
         match lock.change(operation) {

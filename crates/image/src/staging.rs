@@ -107,8 +107,13 @@ impl Staging {
         if durable {
             sync_file_system(&self.path).map_err(refused("write to disk", &self.path))?;
         }
-        self.lock.share().map_err(refused("lock", &self.path))?;
-        let replaced = self.swap(&place)?;
+        let replaced = {
+            // A lock that changes from alone to shared is free for a moment: `sweep` must not
+            // come in between.
+            let _store = store_lock(&self.store)?;
+            self.lock.share().map_err(refused("lock", &self.path))?;
+            self.swap(&place)?
+        };
         self.published = true;
         if durable {
             sync_directory(&self.store).map_err(refused("write to disk", &self.store))?;
@@ -146,6 +151,39 @@ impl Drop for Staging {
             // What cannot be removed now is swept later.
             remove_tree(&self.path).ok();
         }
+    }
+}
+
+/// Holds the directory `name` of a store for as long as the lock is kept: it is neither removed
+/// nor emptied, even when another one takes its place. `None` when there is none.
+///
+/// # Errors
+/// [`StagingError`] when Linux refuses.
+pub fn hold(store: &Path, name: &str) -> Result<Option<Lock>, StagingError> {
+    let place = store.join(name);
+    let file = place.join(LOCK);
+    // Each turn means that another process replaced or removed it in this very moment.
+    for _ in 0..1000 {
+        match Lock::try_shared(&file) {
+            Ok(Some(lock)) if lock.is_of(&file) => return Ok(Some(lock)),
+            Ok(_) => std::thread::yield_now(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(refused("lock", &place)(error)),
+        }
+    }
+    Ok(None)
+}
+
+/// True when somebody holds the directory `name` of a store, or is removing it.
+///
+/// # Errors
+/// [`StagingError`] when Linux refuses.
+pub fn is_held(store: &Path, name: &str) -> Result<bool, StagingError> {
+    let place = store.join(name);
+    match Lock::try_exclusive(&place.join(LOCK)) {
+        Ok(lock) => Ok(lock.is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(refused("lock", &place)(error)),
     }
 }
 
@@ -313,6 +351,23 @@ mod tests {
         fs::create_dir_all(store.join(".build-0/rootfs")).unwrap();
         assert_eq!(sweep(store).unwrap(), 1);
         assert!(living.path().join("text").exists());
+    }
+
+    #[test]
+    fn what_is_held_is_what_is_in_the_place() {
+        let ground = tempfile::tempdir().unwrap();
+        let store = ground.path();
+        assert!(hold(store, "x").unwrap().is_none());
+        staged(store, "one")
+            .publish("x", Survive::ProcessEnd)
+            .unwrap();
+        let first = hold(store, "x").unwrap().unwrap();
+        staged(store, "two")
+            .publish("x", Survive::ProcessEnd)
+            .unwrap();
+        let second = hold(store, "x").unwrap().unwrap();
+        let place = store.join("x").join(LOCK);
+        assert!(!first.is_of(&place) && second.is_of(&place));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! | Story | File |
 //! |---|---|
-//! | the engine | [`node`] |
+//! | the engine | [`node`], `core` |
 //! | a live sandbox | [`sandbox`] |
 //! | running a piece of code in it | [`execute`] |
 //! | walls and names for sandboxes with internet | `internet`, [`resolver`] |
@@ -14,8 +14,10 @@
 //! | the operator's certificates in sandboxes | [`trust`] |
 //! | names for sandboxes | [`resolver`] |
 //! | what dead engines left | `reclaim` |
+//! | templates on disk, and building them | [`template`] |
 //! | trees and mounts that go into a sandbox | [`tree_source`], [`mount_source`] |
 
+mod core;
 pub mod execute;
 mod internet;
 pub mod lease;
@@ -27,6 +29,7 @@ mod pools;
 mod reclaim;
 pub mod resolver;
 pub mod sandbox;
+pub mod template;
 pub mod tree_source;
 pub mod trust;
 pub mod workplace;

@@ -1,0 +1,261 @@
+//! The templates of one machine: what is on its disk, who uses it, and how it is made.
+//!
+//! Each template is a directory of the store, `<data directory>/templates/<name>/`, with its
+//! record (`template.json`), its tree (`rootfs/`) and a lock file. Whoever runs sandboxes of a
+//! template holds it ([`Template`]): it is not removed then, and one that is replaced stays until
+//! nobody holds it any more.
+//!
+//! | What | File |
+//! |---|---|
+//! | list, get, inspect, remove | here |
+//! | building one from a recipe | [`build`] |
+//! | the sandbox that a recipe's script runs in | [`script`] |
+
+pub mod build;
+pub mod script;
+
+use soulbox_image::build::BuildError;
+use soulbox_image::host::{self, HostError, HostRoot};
+use soulbox_image::layers::Layers;
+use soulbox_image::lock::Lock;
+use soulbox_image::record::{ROOTFS, RecordError, TemplateRecord, UsrFrom};
+use soulbox_image::staging::{self, StagingError};
+use soulbox_model::TemplateName;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The directory of the store below the data directory.
+const DIRECTORY: &str = "templates";
+
+/// Why a template is not to be had, or not to be removed.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// It is not there.
+    #[error("there is no template {name}; there are: {there}")]
+    Missing {
+        /// What was asked for.
+        name: TemplateName,
+        /// The names of those that are there.
+        there: String,
+    },
+    /// Somebody uses it.
+    #[error("template {0} is in use: end its sandboxes, then remove it")]
+    InUse(TemplateName),
+    /// It cannot be removed.
+    #[error("template host is built in: it takes no room worth mentioning and cannot be removed")]
+    BuiltIn,
+    /// Template `host` could not be made.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Its record could not be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Its directory could not be used.
+    #[error(transparent)]
+    Staging(#[from] StagingError),
+    /// It could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The sandbox that was to build it failed.
+    #[error("the sandbox that builds template {name} failed")]
+    Sandbox {
+        /// The template.
+        name: TemplateName,
+        /// How.
+        source: script::ScriptError,
+    },
+    /// The build was ended before it was done.
+    #[error("the build of template {0} was ended; nothing of it is left")]
+    Stopped(TemplateName),
+    /// The store could not be read.
+    #[error("cannot read the templates in {path:?}")]
+    Store {
+        /// The store.
+        path: PathBuf,
+        /// What Linux said.
+        source: io::Error,
+    },
+    /// The program ends.
+    #[error("the program is ending")]
+    Ending,
+}
+
+/// A template in the list.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its name.
+    pub name: TemplateName,
+    /// What is known about it, or why its record cannot be read.
+    pub record: Result<TemplateRecord, RecordError>,
+}
+
+/// A template as it is now, told in full.
+#[derive(Debug)]
+pub struct Inspected {
+    /// What is known about it.
+    pub record: TemplateRecord,
+    /// Where its tree is on the host.
+    pub rootfs: PathBuf,
+    /// True when somebody uses it now.
+    pub in_use: bool,
+    /// True when it was made from another recipe than the built-in one of its name is now.
+    pub outdated: bool,
+}
+
+/// A template that is held for as long as this is kept.
+#[derive(Debug)]
+pub struct Template {
+    /// What is known about it.
+    pub record: TemplateRecord,
+    /// What the roots of its sandboxes are made of.
+    pub layers: Layers,
+    _held: Lock,
+}
+
+/// The templates of one machine.
+#[derive(Debug, Clone)]
+pub struct TemplateStore {
+    directory: PathBuf,
+}
+
+impl TemplateStore {
+    /// The store below `data_dir`. It is made when something is put into it.
+    pub fn new(data_dir: &Path) -> Self {
+        Self {
+            directory: data_dir.join(DIRECTORY),
+        }
+    }
+
+    /// Removes what killed builds left, and replaced trees that nobody holds any more. To be
+    /// called at the start of an engine; what living builds work on is left alone.
+    ///
+    /// # Errors
+    /// [`TemplateError::Staging`].
+    pub fn sweep(&self) -> Result<usize, TemplateError> {
+        if !self.directory.is_dir() {
+            return Ok(0);
+        }
+        Ok(staging::sweep(&self.directory)?)
+    }
+
+    /// All templates, by name.
+    ///
+    /// # Errors
+    /// [`TemplateError::Store`].
+    pub fn list(&self) -> Result<Vec<Listed>, TemplateError> {
+        let mut names = self.names().map_err(|source| TemplateError::Store {
+            path: self.directory.clone(),
+            source,
+        })?;
+        names.sort();
+        Ok(names
+            .into_iter()
+            .map(|name| Listed {
+                record: TemplateRecord::read(&self.place(&name)),
+                name,
+            })
+            .collect())
+    }
+
+    /// Holds a template. `host` is made at its first use and made anew when the host changed.
+    ///
+    /// # Errors
+    /// [`TemplateError::Missing`] and what reading or making it says.
+    pub fn get(&self, name: &TemplateName) -> Result<Template, TemplateError> {
+        if name.is_host() {
+            let root = HostRoot::new().map_err(HostError::from)?;
+            host::prepare(&self.place(name), &root)?;
+        }
+        let Some(held) = staging::hold(&self.directory, name.as_str())? else {
+            return Err(self.missing(name));
+        };
+        let place = self.place(name);
+        let record = TemplateRecord::read(&place)?;
+        let usr = match record.usr {
+            UsrFrom::Tree => None,
+            UsrFrom::Host => Some(PathBuf::from("/usr")),
+        };
+        Ok(Template {
+            record,
+            layers: Layers {
+                rootfs: place.join(ROOTFS),
+                usr,
+            },
+            _held: held,
+        })
+    }
+
+    /// Everything about a template.
+    ///
+    /// # Errors
+    /// As [`TemplateStore::get`].
+    pub fn inspect(&self, name: &TemplateName) -> Result<Inspected, TemplateError> {
+        let in_use = staging::is_held(&self.directory, name.as_str())?;
+        let template = self.get(name)?;
+        let built_in = soulbox_image::recipe::Recipe::built_in(name).ok();
+        let outdated =
+            built_in.is_some_and(|recipe| template.record.recipe.as_deref() != Some(recipe.hash()));
+        Ok(Inspected {
+            rootfs: template.layers.rootfs.clone(),
+            record: template.record,
+            in_use,
+            outdated,
+        })
+    }
+
+    /// Removes a template that nobody holds.
+    ///
+    /// # Errors
+    /// [`TemplateError::InUse`], [`TemplateError::Missing`], [`TemplateError::BuiltIn`] and what
+    /// removing it says.
+    pub fn remove(&self, name: &TemplateName) -> Result<(), TemplateError> {
+        if name.is_host() {
+            return Err(TemplateError::BuiltIn);
+        }
+        if !self.place(name).is_dir() {
+            return Err(self.missing(name));
+        }
+        match staging::remove(&self.directory, name.as_str())? {
+            true => Ok(()),
+            false => Err(TemplateError::InUse(name.clone())),
+        }
+    }
+
+    fn place(&self, name: &TemplateName) -> PathBuf {
+        self.directory.join(name.as_str())
+    }
+
+    fn names(&self) -> io::Result<Vec<TemplateName>> {
+        let entries = match std::fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            // Everything else that is in the store has a name that no template can have.
+            let name = entry.file_name().into_string().ok();
+            if let Some(Ok(name)) = name.map(|name| name.parse())
+                && entry.file_type()?.is_dir()
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn missing(&self, name: &TemplateName) -> TemplateError {
+        let mut there = self.names().unwrap_or_default();
+        there.push(TemplateName::host());
+        there.sort();
+        there.dedup();
+        let there = there.iter().map(TemplateName::as_str).collect::<Vec<_>>();
+        TemplateError::Missing {
+            name: name.clone(),
+            there: there.join(", "),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
