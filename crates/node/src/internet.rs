@@ -3,14 +3,19 @@
 //! Nothing of it is there before the first such sandbox. The walls stay up as long as an engine of
 //! the machine needs them; somebody else's `nft flush ruleset` is noticed and mended.
 
+use crate::mount_source::{self, MountSourceError};
 use crate::resolver::upstream::Upstreams;
 use crate::resolver::{Resolver, ServeError, Service};
+use crate::trust::{Trust, TrustError};
 use rustix::fd::OwnedFd;
+use soulbox_model::Mount;
 use soulbox_runtime::native::network::address::{AddressError, SandboxRange};
 use soulbox_runtime::native::network::firewall::rules::Rules;
 use soulbox_runtime::native::network::firewall::{self, FirewallError};
 use soulbox_settings::Settings;
-use std::path::PathBuf;
+use soulbox_wire::spawner::{GuestMount, Layer};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -30,6 +35,12 @@ pub enum InternetError {
     /// The resolver's sockets cannot be served.
     #[error(transparent)]
     Resolver(#[from] ServeError),
+    /// The operator's certificates cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The merged certificates cannot be mounted.
+    #[error(transparent)]
+    Mount(#[from] MountSourceError),
     /// The engine was stopped meanwhile.
     #[error("the engine was stopped while it prepared the network")]
     Interrupted,
@@ -39,7 +50,18 @@ pub enum InternetError {
 pub(crate) struct Internet {
     walls: Arc<Walls>,
     resolver: Resolver,
+    trust: Option<Trust>,
     watch: JoinHandle<()>,
+}
+
+/// Certificates that go into a sandbox.
+pub(crate) struct Trusted {
+    /// Where.
+    pub(crate) mount: GuestMount,
+    /// What.
+    pub(crate) tree: OwnedFd,
+    /// Who has to be told.
+    pub(crate) environment: BTreeMap<String, String>,
 }
 
 struct Walls {
@@ -64,6 +86,8 @@ impl Internet {
     pub(crate) async fn start(settings: &Settings) -> Result<Self, InternetError> {
         let range = SandboxRange::new(settings.network.subnet)?;
         let rules = Rules::of_policy(range, settings.network.allow.clone());
+        let cache = settings.paths.run_dir.join("certificates");
+        let trust = Trust::read(&settings.network.extra_ca_certificates, &cache)?;
         let machine_dir: PathBuf = settings.paths.machine_dir.clone();
         let walls = blocking(move || -> Result<Walls, FirewallError> {
             let lease = firewall::Lease::take(&machine_dir, &rules)?;
@@ -85,6 +109,7 @@ impl Internet {
         Ok(Self {
             walls,
             resolver,
+            trust,
             watch,
         })
     }
@@ -101,6 +126,33 @@ impl Internet {
             Ok([udp, tcp]) => Ok(Some(self.resolver.serve(udp, tcp)?)),
             Err(_) => Ok(None),
         }
+    }
+
+    /// The operator's certificates for sandboxes of these trees, if there are any.
+    pub(crate) fn trusted(&self, layers: &[Layer]) -> Result<Option<Trusted>, InternetError> {
+        let (Some(trust), Some(root)) = (&self.trust, layers.first()) else {
+            return Ok(None);
+        };
+        let Some(bundle) = trust.bundle(Path::new(&root.tree))? else {
+            return Ok(None);
+        };
+        let (guest, tree) = mount_source::open(&Mount {
+            host: bundle.file.clone(),
+            guest: PathBuf::from(&bundle.at),
+            read_only: true,
+        })?;
+        let told = bundle
+            .environment()
+            .map(|(name, at)| (name.to_owned(), at.to_owned()));
+        Ok(Some(Trusted {
+            // The file is the host root's, whom no sandbox knows: it is readable, no more.
+            mount: GuestMount {
+                shift_ids: false,
+                ..guest
+            },
+            tree,
+            environment: told.collect(),
+        }))
     }
 
     /// Takes the walls down if nobody else needs them.

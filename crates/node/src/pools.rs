@@ -8,7 +8,8 @@
 //!
 //! Nothing in them holds a token, metadata or environment, and nothing that was used comes back.
 
-use crate::node::{Core, CreateError, Waiting};
+use crate::core::{Core, Waiting};
+use crate::node::CreateError;
 use crate::pool::Pool;
 use soulbox_model::{Limits, SandboxSpec};
 use soulbox_wire::spawner::{Network, StopAt};

@@ -10,24 +10,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Directories of a test.
-pub struct Place {
+pub(crate) struct Place {
     root: tempfile::TempDir,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             root: tempfile::tempdir().unwrap(),
         }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
     /// Settings with directories of the test's own, and the machine's one table of slots: tests
     /// run beside each other, as engines do.
-    pub fn settings(&self, more: &[(&'static str, &str)]) -> Arc<Settings> {
+    pub(crate) fn settings(&self, more: &[(&'static str, &str)]) -> Arc<Settings> {
         let (data, run) = (self.path("data"), self.path("run"));
         let mut all = vec![
             ("data_dir", data.to_str().unwrap()),
@@ -39,13 +39,13 @@ impl Place {
         Arc::new(Settings::with(&all).unwrap())
     }
 
-    pub async fn node(&self, more: &[(&'static str, &str)]) -> Arc<Node> {
+    pub(crate) async fn node(&self, more: &[(&'static str, &str)]) -> Arc<Node> {
         Node::start(self.settings(more)).await.unwrap()
     }
 }
 
 /// A sandbox of the host's tree with the default limits.
-pub fn spec(node: &Node) -> SandboxSpec {
+pub(crate) fn spec(node: &Node) -> SandboxSpec {
     SandboxSpec {
         template: TemplateName::host(),
         isolation: Isolation::Namespace,
@@ -57,14 +57,14 @@ pub fn spec(node: &Node) -> SandboxSpec {
 
 /// What a command printed, and how it ended.
 #[derive(Debug, Default)]
-pub struct Output {
-    pub stdout: String,
-    pub stderr: String,
-    pub code: Option<i32>,
+pub(crate) struct Output {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: Option<i32>,
 }
 
 /// Runs a shell script in a sandbox.
-pub async fn shell(sandbox: &Sandbox, user: &str, script: &str) -> Output {
+pub(crate) async fn shell(sandbox: &Sandbox, user: &str, script: &str) -> Output {
     let request = StartRequest {
         cmd: "/bin/sh".to_owned(),
         args: vec!["-c".to_owned(), script.to_owned()],
@@ -86,7 +86,7 @@ pub async fn shell(sandbox: &Sandbox, user: &str, script: &str) -> Output {
 }
 
 /// The cgroup directories of a slot that are there.
-pub fn cgroups(slot: u32) -> Vec<PathBuf> {
+pub(crate) fn cgroups(slot: u32) -> Vec<PathBuf> {
     let layout = soulbox_runtime::native::cgroup::Layout::of_host().unwrap();
     let paths = layout
         .hierarchies
@@ -96,6 +96,6 @@ pub fn cgroups(slot: u32) -> Vec<PathBuf> {
 }
 
 /// Entries of a directory, none when it is not there.
-pub fn entries(path: &Path) -> usize {
+pub(crate) fn entries(path: &Path) -> usize {
     std::fs::read_dir(path).map_or(0, Iterator::count)
 }

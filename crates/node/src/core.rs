@@ -1,0 +1,346 @@
+//! What creates need, shared by those who ask and by the refilling of the pools.
+
+use crate::internet::{Internet, InternetError};
+use crate::lease::{Holder, ID_BASE, Lease, Table};
+use crate::mount_source;
+use crate::node::{CreateError, NodeError};
+use crate::owner::Owners;
+use crate::pools::Pools;
+use crate::sandbox::Sandbox;
+use crate::tree_source;
+use crate::workplace::Workplace;
+use soulbox_model::{Limits, NetworkMode, Phases, SandboxId, SandboxSpec, TemplateName};
+use soulbox_runtime::agent_client::AgentClient;
+use soulbox_runtime::native::driver::{DriverError, Made, NativeDriver, Slot};
+use soulbox_settings::Settings;
+use soulbox_wire::envd::http::InitRequest;
+use soulbox_wire::spawner::{
+    CgroupLimits, Create, GENERATION, GuestMount, Init, Layer, Network, StopAt, Storage,
+};
+use std::collections::BTreeMap;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{OnceCell, Semaphore};
+
+/// The name of the cgroup below which each slot has one.
+const CGROUP: &str = "soulbox";
+
+/// The team of sandboxes that no team asked for.
+const TEAM: &str = "default";
+
+/// One file or directory for this many bytes of an in-memory layer: small files dominate in
+/// package trees, and 16 KiB is below their usual mean.
+const BYTES_PER_INODE: u64 = 16 * 1024;
+
+/// A slot that waits, with whatever was made in it so far.
+pub(crate) struct Waiting {
+    slot: Slot,
+    made: Made,
+    socket: PathBuf,
+    /// What every process in it is told.
+    environment: BTreeMap<String, String>,
+}
+
+/// What a slot holds of the engine until all of it is given back.
+struct Keep {
+    socket: PathBuf,
+    /// Dropped after the socket is removed: the number is free when nothing of it is left.
+    _lease: Lease,
+}
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        // A slot that never had a sandbox has no socket.
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// What creates need; shared with the refilling of the pools.
+pub(crate) struct Core {
+    pub(crate) settings: Arc<Settings>,
+    driver: NativeDriver,
+    table: Arc<Table>,
+    owners: Owners,
+    workplace: Workplace,
+    pub(crate) creates: Semaphore,
+    holder: Holder,
+    host_tree: OnceCell<()>,
+    internet: OnceCell<Internet>,
+}
+
+impl Core {
+    /// Reclaims what dead engines left and starts the spawner.
+    pub(crate) async fn start(settings: Arc<Settings>) -> Result<Self, NodeError> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(NodeError::NotRoot);
+        }
+        let paths = &settings.paths;
+        let table = Arc::new(Table::open(&paths.machine_dir)?);
+        Workplace::sweep(&paths.run_dir, &paths.data_dir);
+        table.reclaim(crate::reclaim::clean_slot(CGROUP))?;
+        crate::reclaim::sweep_walls(&paths.machine_dir);
+        let workplace = Workplace::make(&paths.run_dir, &paths.data_dir)?;
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let driver = NativeDriver::start(Init {
+            generation: GENERATION,
+            roots: vec![text(&paths.data_dir), tree_source::HOST_TREE.to_owned()],
+            scratch: text(workplace.scratch()),
+            cgroup: CGROUP.to_owned(),
+            id_base: ID_BASE,
+            subnet: settings.network.subnet.to_string(),
+        })
+        .await?;
+        let holder = driver
+            .spawner_pid()
+            .and_then(Holder::of)
+            .ok_or(DriverError::SpawnerGone)?;
+        let concurrency = settings.spawner.concurrency as usize;
+        let owners = Owners::new(&paths.machine_dir);
+        let creates = Semaphore::new(concurrency);
+        Ok(Self {
+            settings,
+            driver,
+            table,
+            owners,
+            workplace,
+            creates,
+            holder,
+            host_tree: OnceCell::new(),
+            internet: OnceCell::new(),
+        })
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes the readiest thing that fits from the pools and makes the rest.
+    pub(crate) async fn take_or_make(
+        &self,
+        pools: &Pools,
+        spec: &SandboxSpec,
+    ) -> Result<Waiting, CreateError> {
+        if let Some(kind) = pools.kind_for(spec) {
+            if let Some(mut parked) = kind.parked.take() {
+                if spec.limits != kind.spec.limits {
+                    parked.slot.limit(cgroup_limits(&spec.limits)).await?;
+                }
+                parked.made.phases.clear();
+                return Ok(parked);
+            }
+            if let Some(mut prepared) = kind.prepared.take() {
+                let resolver = std::mem::take(&mut prepared.made.resolver);
+                prepared.made = prepared.slot.start(cgroup_limits(&spec.limits)).await?;
+                prepared.made.resolver.extend(resolver);
+                return Ok(prepared);
+            }
+        }
+        let slot = match spec.network {
+            NetworkMode::None => pools.slots.take(),
+            NetworkMode::Internet => None,
+        };
+        self.make(slot, spec, StopAt::Running).await
+    }
+
+    /// Makes a slot's network namespace and cgroups.
+    pub(crate) async fn make_slot(&self, network: Network) -> Result<Waiting, CreateError> {
+        let mut waiting = self.open_slot()?;
+        waiting.made = waiting.slot.prepare(network).await?;
+        Ok(waiting)
+    }
+
+    /// The walls and the resolver, which the first sandbox with internet brings up.
+    async fn internet(&self) -> Result<&Internet, InternetError> {
+        self.internet
+            .get_or_try_init(|| Internet::start(&self.settings))
+            .await
+    }
+
+    /// The trees of a template; `host` is made at its first use.
+    async fn layers(&self, template: &TemplateName) -> Result<Vec<Layer>, CreateError> {
+        let data_dir = &self.settings.paths.data_dir;
+        if template.is_host() {
+            self.host_tree
+                .get_or_try_init(|| tree_source::prepare_host(data_dir))
+                .await?;
+        }
+        Ok(tree_source::layers(data_dir, template)?)
+    }
+
+    fn open_slot(&self) -> Result<Waiting, CreateError> {
+        let lease = self.table.take(self.holder)?;
+        let socket = self.workplace.socket(lease.slot());
+        let number = lease.slot();
+        let keep = Keep {
+            socket: socket.clone(),
+            _lease: lease,
+        };
+        let slot = self.driver.open(number, Box::new(keep))?;
+        Ok(Waiting {
+            slot,
+            made: Made::default(),
+            socket,
+            environment: BTreeMap::new(),
+        })
+    }
+
+    /// Makes a sandbox, in `slot` when one was ready.
+    pub(crate) async fn make(
+        &self,
+        slot: Option<Waiting>,
+        spec: &SandboxSpec,
+        stop_at: StopAt,
+    ) -> Result<Waiting, CreateError> {
+        let layers = self.layers(&spec.template).await?;
+        let owner = self.owners.of(&owner_key(&layers))?;
+        let opened = spec
+            .mounts
+            .iter()
+            .map(mount_source::open)
+            .collect::<Result<Vec<_>, _>>()?;
+        let (mut mounts, mut trees): (Vec<GuestMount>, Vec<_>) = opened.into_iter().unzip();
+        let mut waiting = match slot {
+            Some(slot) => slot,
+            None => self.open_slot()?,
+        };
+        if spec.network == NetworkMode::Internet
+            && let Some(trusted) = self.internet().await?.trusted(&layers)?
+        {
+            mounts.push(trusted.mount);
+            trees.push(trusted.tree);
+            waiting.environment = trusted.environment;
+        }
+        let listener = listen(&waiting.socket)?;
+        let create = Create {
+            slot: waiting.slot.number(),
+            network: wire_network(spec.network),
+            owner,
+            layers,
+            storage: in_memory(&spec.limits),
+            shm: spec.limits.memory.bytes() / 2,
+            mounts,
+            limits: cgroup_limits(&spec.limits),
+            stop_at,
+        };
+        let descriptors = std::iter::once(listener.into()).chain(trees).collect();
+        let resolver = std::mem::take(&mut waiting.made.resolver);
+        waiting.made = waiting.slot.create(create, descriptors).await?;
+        waiting.made.resolver.extend(resolver);
+        Ok(waiting)
+    }
+
+    /// Gives a waiting sandbox to the one who asked.
+    pub(crate) async fn hand_out(
+        &self,
+        waiting: Waiting,
+        spec: SandboxSpec,
+        begin: Instant,
+    ) -> Result<Sandbox, CreateError> {
+        let Waiting {
+            slot,
+            made,
+            socket,
+            environment,
+        } = waiting;
+        let resolver = match self.internet.get() {
+            Some(internet) => internet.serve(made.resolver)?,
+            None => None,
+        };
+        let agent = AgentClient::new(socket);
+        if !environment.is_empty() {
+            let env_vars = Some(environment);
+            agent
+                .init(&InitRequest {
+                    env_vars,
+                    ..InitRequest::default()
+                })
+                .await?;
+        }
+        let mut phases = Phases::default();
+        for (step, micros) in &made.phases {
+            phases.push(step, *micros);
+        }
+        let total = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        phases.push("engine", total.saturating_sub(phases.total()));
+        Ok(Sandbox::new(
+            new_id(),
+            spec,
+            made.pid,
+            phases,
+            agent,
+            slot,
+            resolver,
+        ))
+    }
+
+    /// Makes sure that the walls stand before a sandbox with internet is made.
+    pub(crate) async fn check_walls(&self, network: NetworkMode) -> Result<(), InternetError> {
+        match network {
+            NetworkMode::None => Ok(()),
+            NetworkMode::Internet => self.internet().await?.check().await,
+        }
+    }
+
+    /// Makes nothing more, ends everything and gives all of it back.
+    pub(crate) async fn stop(&self) {
+        self.creates.close();
+        self.driver.stop().await;
+        if let Some(internet) = self.internet.get() {
+            internet.stop().await;
+        }
+    }
+}
+
+/// A fresh sandbox id.
+fn new_id() -> SandboxId {
+    let mut random = [0; 20];
+    // Before the first bytes of a boot are random this waits; it never gives fewer bytes.
+    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    SandboxId::from_random(random)
+}
+
+/// Which team and template own the sandboxes of these trees.
+fn owner_key(layers: &[Layer]) -> String {
+    let tree = layers.first().map_or("", |layer| layer.tree.as_str());
+    format!("{TEAM} {}", tree.escape_default())
+}
+
+fn wire_network(network: NetworkMode) -> Network {
+    match network {
+        NetworkMode::None => Network::None,
+        NetworkMode::Internet => Network::Internet,
+    }
+}
+
+fn cgroup_limits(limits: &Limits) -> CgroupLimits {
+    CgroupLimits {
+        cpu_millis: limits.cpu_millis,
+        memory: limits.memory.bytes(),
+        pids: limits.pids,
+    }
+}
+
+/// A writable layer in memory: as large as was asked for, but never so large that writing alone
+/// could use up the memory limit, so that a full disk is told as such.
+fn in_memory(limits: &Limits) -> Storage {
+    let size = limits.disk.bytes().min(limits.memory.bytes() / 4 * 3);
+    Storage::Memory {
+        size,
+        inodes: (size / BYTES_PER_INODE).max(1024),
+    }
+}
+
+/// Makes the socket on which an agent will listen.
+fn listen(path: &Path) -> Result<UnixListener, CreateError> {
+    let listen = || -> std::io::Result<UnixListener> {
+        let listener = UnixListener::bind(path)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    listen().map_err(|source| CreateError::Socket {
+        path: path.to_owned(),
+        source,
+    })
+}
