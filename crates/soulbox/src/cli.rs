@@ -3,7 +3,7 @@
 pub(crate) mod limit;
 pub(crate) mod sandbox;
 
-use crate::cmd::{completion, config, doctor, run, shell, version};
+use crate::cmd::{bench, completion, config, doctor, run, shell, version};
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
@@ -88,6 +88,8 @@ pub(crate) enum Verb {
     Doctor(doctor::Args),
     /// Show the settings in force
     Config(config::Args),
+    /// Measure this machine
+    Bench(bench::Args),
     /// Print the completion script of a shell
     Completion(completion::Args),
     /// Print the version

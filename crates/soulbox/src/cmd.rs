@@ -1,5 +1,6 @@
 //! What each verb does, one file for each.
 
+pub(crate) mod bench;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod doctor;
@@ -22,6 +23,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::Shell(args) => shell::run(global, &args),
         Verb::Doctor(args) => doctor::run(global, &args),
         Verb::Config(args) => config::run(global, &args),
+        Verb::Bench(args) => bench::run(global, &args),
         Verb::Completion(args) => completion::run(&args),
         Verb::Version(args) => version::run(&args),
     }

@@ -92,6 +92,16 @@ pub(crate) fn examine(machine: &Machine, settings: &Settings) -> Vec<Check> {
     checks
 }
 
+/// How cgroups are laid out on this machine, in a word.
+pub(crate) fn cgroup_layout() -> &'static str {
+    match cgroup::layout(&Machine::this()) {
+        cgroup::Layout::Unified => "v2",
+        cgroup::Layout::Hybrid => "hybrid",
+        cgroup::Layout::Legacy => "v1",
+        cgroup::Layout::Absent => "absent",
+    }
+}
+
 /// Whether `soulbox run` can work.
 pub(crate) fn can_run(checks: &[Check]) -> bool {
     checks.iter().all(|check| check.finding != Finding::Missing)

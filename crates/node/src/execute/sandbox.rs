@@ -30,7 +30,7 @@ const WORDS: usize = 300;
 const INSUFFICIENT_STORAGE: u16 = 507;
 
 /// What a process of a sandbox does.
-pub struct SandboxEvents(Option<ProcessStream>);
+pub struct SandboxEvents(ProcessStream);
 
 /// The way to a process of a sandbox.
 pub struct SandboxControl {
@@ -42,20 +42,13 @@ pub struct SandboxControl {
 impl Events for SandboxEvents {
     async fn next(&mut self) -> Result<Event, GuestError> {
         let gone = || GuestError::Gone("the process was not told to have ended".into());
-        let stream = self.0.as_mut().ok_or_else(gone)?;
-        match stream.next().await.map_err(told)?.ok_or_else(gone)? {
+        match self.0.next().await.map_err(told)?.ok_or_else(gone)? {
             ProcessEvent::Stdout(bytes) | ProcessEvent::Terminal(bytes) => Ok(Event::Stdout(bytes)),
             ProcessEvent::Stderr(bytes) => Ok(Event::Stderr(bytes)),
-            ProcessEvent::End(end) => {
-                // Gives the connection back for the next call; its failure changes nothing.
-                if let Some(stream) = self.0.take() {
-                    let _ = stream.finish().await;
-                }
-                Ok(Event::End(match end.signal {
-                    Some(signal) => End::Signalled(signal),
-                    None => End::Exited(end.exit_code),
-                }))
-            }
+            ProcessEvent::End(end) => Ok(Event::End(match end.signal {
+                Some(signal) => End::Signalled(signal),
+                None => End::Exited(end.exit_code),
+            })),
         }
     }
 }
@@ -123,7 +116,7 @@ impl Guest for Sandbox {
             pid: stream.pid(),
             input: Mutex::new(None),
         };
-        Ok((SandboxEvents(Some(stream)), control))
+        Ok((SandboxEvents(stream), control))
     }
 
     async fn write_file(

@@ -20,7 +20,7 @@ pub(crate) struct SandboxFlags {
     template: Option<String>,
     /// A variable inside; without a value, that of this shell
     #[arg(
-        short,
+        short = 'e',
         long = "env",
         value_name = "NAME[=VALUE]",
         help_heading = "Sandbox"

@@ -1,0 +1,104 @@
+//! `soulbox bench`: measures this machine. One file for each question; every figure is printed as
+//! a table or as one JSON object with the machine and its load, so that it can be compared.
+//!
+//! | What | File |
+//! |---|---|
+//! | how long until a sandbox is ready | [`create`] |
+//! | whole runs, one after another and side by side | [`run`] |
+//! | a command in a live sandbox | [`exec`] |
+//! | memory of idle sandboxes | [`memory`] |
+//! | what is left after many cycles | [`leak`] |
+//! | other tools in the same run | [`baseline`] |
+//! | figures, the machine, the engines | [`report`], [`machine`], [`bed`] |
+
+mod baseline;
+mod bed;
+mod create;
+mod exec;
+mod leak;
+mod machine;
+mod memory;
+mod report;
+mod run;
+
+use crate::cli::Global;
+use crate::engine;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::signal::Stop;
+use crate::terminal;
+use clap::Subcommand;
+use report::Report;
+
+/// Flags of `soulbox bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    question: Question,
+}
+
+/// Flags of every question.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// The template
+    #[arg(short, long, value_name = "NAME", default_value = "host")]
+    template: String,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Question {
+    /// How long until a sandbox is ready: fresh, from pools, parked
+    Create(create::Args),
+    /// Whole runs: create, run a program, destroy; each alone and side by side
+    Run(run::Args),
+    /// A command in a live sandbox
+    Exec(exec::Args),
+    /// The memory of idle sandboxes
+    Memory(memory::Args),
+    /// What is left behind after many cycles
+    Leak(leak::Args),
+}
+
+/// Measures and prints.
+pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
+    let json = match &args.question {
+        Question::Create(args) => args.common.json,
+        Question::Run(args) => args.common.json,
+        Question::Exec(args) => args.common.json,
+        Question::Memory(args) => args.common.json,
+        Question::Leak(args) => args.common.json,
+    };
+    let runtime = engine::runtime_of_server()?;
+    let done = runtime.block_on(async {
+        let stop = Stop::listen()?;
+        tokio::select! {
+            done = measure(global, &args.question) => done,
+            () = stop.wait() => Err(Failure::new(Exit::KILLED, "ended on request")),
+        }
+    });
+    runtime.shutdown_background();
+    let report = done?;
+    if json {
+        terminal::print_json(&report)?;
+    } else {
+        terminal::print(&report.page())?;
+    }
+    Ok(if report.passed() {
+        Exit::SUCCESS
+    } else {
+        Exit::NO
+    })
+}
+
+async fn measure(global: &Global, question: &Question) -> Result<Report, Failure> {
+    match question {
+        Question::Create(args) => create::measure(global, args).await,
+        Question::Run(args) => run::measure(global, args).await,
+        Question::Exec(args) => exec::measure(global, args).await,
+        Question::Memory(args) => memory::measure(global, args).await,
+        Question::Leak(args) => leak::measure(global, args).await,
+    }
+}
