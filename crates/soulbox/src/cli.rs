@@ -3,7 +3,7 @@
 pub(crate) mod limit;
 pub(crate) mod sandbox;
 
-use crate::cmd::{bench, completion, config, doctor, run, shell, version};
+use crate::cmd::{bench, completion, config, doctor, run, shell, template, version};
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
@@ -84,6 +84,8 @@ pub(crate) enum Verb {
     Run(Box<run::Args>),
     /// Open a shell in a fresh sandbox
     Shell(Box<shell::Args>),
+    /// List, build, remove and inspect templates
+    Template(template::Args),
     /// Say what this machine has and lacks
     Doctor(doctor::Args),
     /// Show the settings in force

@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod run;
 pub(crate) mod shell;
+pub(crate) mod template;
 pub(crate) mod version;
 
 use crate::cli::{Cli, Verb};
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::Config(args) => config::run(global, &args),
         Verb::Bench(args) => bench::run(global, &args),
         Verb::Completion(args) => completion::run(&args),
+        Verb::Template(args) => template::run(global, &args),
         Verb::Version(args) => version::run(&args),
     }
 }

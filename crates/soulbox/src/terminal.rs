@@ -83,6 +83,15 @@ impl Progress {
         Self::styled(ProgressBar::new(length), template, message)
     }
 
+    /// Shows `message` and how much of a hundred is done.
+    pub(crate) fn percent(message: &str) -> Self {
+        Self::styled(
+            ProgressBar::new(100),
+            "[{bar:30}] {percent:>3} % {elapsed} {msg}",
+            message,
+        )
+    }
+
     fn styled(bar: ProgressBar, template: &str, message: &str) -> Self {
         if !stderr_has_colours() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
@@ -98,6 +107,16 @@ impl Progress {
     /// Changes the message.
     pub(crate) fn say(&self, message: &str) {
         self.0.set_message(message.to_owned());
+    }
+
+    /// Prints a line on stderr above the bar.
+    pub(crate) fn print(&self, line: &str) {
+        self.0.suspend(|| warn(line));
+    }
+
+    /// Moves the bar to `position`.
+    pub(crate) fn to(&self, position: u64) {
+        self.0.set_position(position);
     }
 
     /// Moves the bar by `steps`.
