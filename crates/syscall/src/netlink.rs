@@ -168,13 +168,24 @@ impl Socket {
     /// # Errors
     /// Linux's own; `NOBUFS` when messages of a group were lost.
     pub fn receive(&self) -> Result<Vec<u8>, Errno> {
+        self.receive_with(RecvFlags::empty())
+    }
+
+    /// The same without waiting.
+    ///
+    /// # Errors
+    /// As for [`Socket::receive`]; `AGAIN` when there is nothing.
+    pub fn try_receive(&self) -> Result<Vec<u8>, Errno> {
+        self.receive_with(RecvFlags::DONTWAIT)
+    }
+
+    fn receive_with(&self, flags: RecvFlags) -> Result<Vec<u8>, Errno> {
         let mut buffer = vec![0; RECEIVE];
         loop {
-            let (length, _, from) =
-                match rustix::net::recvfrom(&self.fd, &mut buffer[..], RecvFlags::empty()) {
-                    Err(Errno::INTR) => continue,
-                    other => other?,
-                };
+            let (length, _, from) = match rustix::net::recvfrom(&self.fd, &mut buffer[..], flags) {
+                Err(Errno::INTR) => continue,
+                other => other?,
+            };
             // Only Linux has port 0: what another process sent is no answer.
             let linux = from
                 .and_then(|from| netlink::SocketAddrNetlink::try_from(from).ok())
@@ -270,7 +281,7 @@ mod tests {
         let mut names = Vec::new();
         socket
             .list(route::list_links(), |kind, payload| {
-                names.extend(route::link(kind, payload))
+                names.extend(route::link(kind, payload));
             })
             .unwrap();
         let lo = names.iter().find(|link| link.name == "lo");

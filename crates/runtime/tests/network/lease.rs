@@ -1,6 +1,7 @@
 //! Putting the walls up and taking them down: nothing of the host's is lost.
 
 use super::world::*;
+use soulbox_runtime::native::network::firewall::watch::Watch;
 use soulbox_runtime::native::network::firewall::{self, FirewallError, Lease, Removal};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
@@ -297,5 +298,26 @@ fn an_engine_that_came_later_keeps_its_forwarding() {
         assert_eq!(walls.give_back().unwrap(), Removal::Removed);
         assert_eq!(sysctl("ipv4/ip_forward"), "1");
         assert!(passes(), "and after them");
+    });
+}
+
+#[test]
+fn a_watch_tells_when_rules_are_flushed_or_a_chain_comes() {
+    in_a_world(|world| {
+        let mut walls = Lease::take(world.run_dir(), &world.rules()).unwrap();
+        let watch = Watch::open().unwrap();
+        assert!(!watch.changed());
+        nft("add table ip filter");
+        assert!(!watch.changed(), "a table drops nothing");
+        nft("add chain ip filter FORWARD { type filter hook forward priority 0 ; policy drop ; }");
+        assert!(watch.changed());
+        let made = world.sandbox(1);
+        inside(&made.namespace, || assert!(reach(PUBLIC, 80).is_err()));
+        walls.look_around().unwrap();
+        inside(&made.namespace, || assert_eq!(reach(PUBLIC, 80), Ok(())));
+        watch.changed();
+        nft("flush ruleset");
+        assert!(watch.changed());
+        assert!(walls.repair(&world.rules()).unwrap());
     });
 }

@@ -32,7 +32,7 @@ fn switches_are_set_inside_and_untouched_outside() {
             assert_eq!(sysctl("ipv6/conf/default/disable_ipv6"), "1");
             assert_eq!(sysctl("ipv6/conf/eth0/disable_ipv6"), "1");
             assert_eq!(sysctl("ipv4/ping_group_range"), "0\t2147483647");
-            assert!(std::net::TcpListener::bind("[::1]:0").is_err());
+            assert!(TcpListener::bind("[::1]:0").is_err());
         });
         assert_eq!(sysctl("ipv4/ip_unprivileged_port_start"), outside);
         assert_ne!(outside, "0");

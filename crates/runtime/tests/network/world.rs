@@ -11,7 +11,7 @@ use soulbox_runtime::native::network::link;
 use soulbox_runtime::native::network::namespace::{self, Host, NetworkNamespace};
 use soulbox_runtime::native::policy::Protocol;
 use soulbox_syscall::namespace::{enter_network_namespace, new_network_namespace};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -36,8 +36,11 @@ pub(crate) const REFUSED: [Ipv4Addr; 6] = [
 ];
 /// Ports with a server on every address of the internet and the host.
 pub(crate) const PORTS: [u16; 3] = [80, 25, 587];
-/// How long an answer may take before it counts as none.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(700);
+/// How long an answer may take before it counts as none: longer than a lost packet takes to be
+/// sent again (1 s).
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+/// How long nothing must arrive to count as nothing.
+pub(crate) const QUIET: Duration = Duration::from_millis(500);
 
 /// A network namespace that plays the host; the test's thread is in it.
 pub(crate) struct World {
@@ -92,6 +95,8 @@ impl World {
             PORTS.into_iter().for_each(serve);
         });
         PORTS.into_iter().for_each(serve);
+        // Linux drops packets until it has noticed that both ends of a link are up.
+        assert_eq!(reach(PUBLIC, 80), Ok(()), "the internet is up");
         let here = own_namespace();
         assert_ne!(
             own_inode(),
@@ -173,7 +178,7 @@ pub(crate) fn inside<T: Send>(namespace: &OwnedFd, act: impl FnOnce() -> T + Sen
 }
 
 /// Opens a connection and reads the server's word; tells why not.
-pub(crate) fn reach(address: Ipv4Addr, port: u16) -> Result<(), std::io::ErrorKind> {
+pub(crate) fn reach(address: Ipv4Addr, port: u16) -> Result<(), ErrorKind> {
     let to = SocketAddr::from(SocketAddrV4::new(address, port));
     let mut stream = TcpStream::connect_timeout(&to, PATIENCE).map_err(|error| error.kind())?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -183,14 +188,19 @@ pub(crate) fn reach(address: Ipv4Addr, port: u16) -> Result<(), std::io::ErrorKi
     Ok(())
 }
 
-/// Sends a datagram and waits for the server's word.
+/// Sends a datagram and waits for the server's word; sends it again when there is none.
 pub(crate) fn reach_udp(address: Ipv4Addr, port: u16) -> bool {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let sent = socket
-        .connect((address, port))
-        .and_then(|()| socket.send(b"ask"));
-    sent.is_ok() && socket.recv(&mut [0; 16]).is_ok_and(|length| length == 4)
+    socket.set_read_timeout(Some(PATIENCE / 3)).unwrap();
+    socket.connect((address, port)).unwrap();
+    for _ in 0..3 {
+        match socket.send(b"ask").and_then(|_| socket.recv(&mut [0; 16])) {
+            Ok(length) => return length == 4,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 /// A TCP server of the calling thread's namespace, on all addresses.

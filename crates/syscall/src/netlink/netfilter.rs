@@ -22,11 +22,13 @@ const HEAD: usize = 4;
 /// The group that is told of changes to tables, chains and rules (`NFNLGRP_NFTABLES` is 7).
 pub const TABLES_GROUP: u32 = 1 << 6;
 
-/// What tells one kind of news of [`TABLES_GROUP`] from another.
+/// What a message of [`TABLES_GROUP`] tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
     /// A table, chain, set or rule is gone.
     Removed,
+    /// A chain is new, or its policy is another one.
+    Chain,
     /// Anything else.
     Other,
 }
@@ -51,13 +53,13 @@ pub fn chain_use(kind: u16, payload: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(value.try_into().ok()?))
 }
 
-/// What a message of [`TABLES_GROUP`] tells.
+/// What a message of [`TABLES_GROUP`] tells, by its type.
 pub fn news(kind: u16) -> News {
     /// `NFT_MSG_DELTABLE`, `NFT_MSG_DELCHAIN`, `NFT_MSG_DELRULE`, `NFT_MSG_DELSET`.
     const REMOVALS: [u16; 4] = [2, 5, 8, 11];
-    if kind >> 8 == TABLES && REMOVALS.contains(&(kind & 0xff)) {
-        News::Removed
-    } else {
-        News::Other
+    match (kind >> 8, kind & 0xff) {
+        (TABLES, removal) if REMOVALS.contains(&removal) => News::Removed,
+        (TABLES, CHAIN) => News::Chain,
+        _ => News::Other,
     }
 }

@@ -21,12 +21,14 @@
 //! | rules of others that drop what ours let pass | [`foreign`] |
 //! | what was found | `record` |
 //! | running `nft` | [`program`] |
+//! | news of others' changes | [`watch`] |
 
 pub mod foreign;
 mod forwarding;
 pub mod program;
 mod record;
 pub mod rules;
+pub mod watch;
 
 use super::link;
 use super::namespace::Host;
@@ -138,11 +140,14 @@ impl Lease {
     }
 
     /// Puts the rules up again when somebody removed them (`nft flush ruleset`, a restarted
-    /// firewall service). Less than a millisecond when they are there.
+    /// firewall service); true when it did. Less than a millisecond when they are there.
     ///
     /// # Errors
     /// As for [`Lease::take`].
     pub fn repair(&mut self, rules: &Rules) -> Result<bool, FirewallError> {
+        if rules::are_up()? {
+            return Ok(false);
+        }
         let _locked = lock(&self.run_dir)?;
         if rules::are_up()? {
             return Ok(false);
@@ -151,7 +156,19 @@ impl Lease {
         Ok(true)
     }
 
-    /// Gives the lease back; the last one takes the walls down.
+    /// Looks anew at the rules of others, after [`watch::Watch`] told of a change: a container
+    /// engine may have come, or have flushed what let our packets pass. Some 10 ms.
+    ///
+    /// # Errors
+    /// As for [`Lease::take`].
+    pub fn look_around(&mut self) -> Result<(), FirewallError> {
+        let _locked = lock(&self.run_dir)?;
+        self.obstacles = foreign::open()?;
+        Ok(())
+    }
+
+    /// Gives the lease back; the last one takes the walls down. Waits up to [`FADING`] for the
+    /// links of sandboxes that have just ended.
     ///
     /// # Errors
     /// The step that failed. The record stays then, and the next engine goes on from it.
@@ -159,12 +176,16 @@ impl Lease {
         self.end()
     }
 
+    /// Gives the lease back at once and leaves the walls to [`sweep`].
+    pub fn leave(mut self) {
+        self.users = None;
+    }
+
     fn end(&mut self) -> Result<Removal, FirewallError> {
-        let Some(users) = self.users.take() else {
-            return Ok(Removal::InUse);
-        };
-        let _locked = lock(&self.run_dir)?;
-        take_down(&self.run_dir, &users)
+        match self.users.take() {
+            Some(users) => take_down_when_faded(&self.run_dir, &users),
+            None => Ok(Removal::InUse),
+        }
     }
 }
 

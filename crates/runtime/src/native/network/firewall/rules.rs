@@ -160,17 +160,19 @@ impl Rules {
     {closed}
   }}
   chain outward {{
+    # For every packet, not for the first of a connection only: one that was begun while
+    # somebody had flushed the rules ends when they are back.
     oifname "{PREFIX}*" goto refuse
-    ct state established,related accept
-    ct state != new drop
     # Somebody's rule has rewritten the destination: it was an address of the host (a published
     # port of a container, say).
     ct status & dnat != 0 goto refuse
     ip daddr {range} goto refuse
-    fib daddr type != unicast goto refuse
     ip daddr @refused ip daddr != @allowed goto refuse
     tcp dport @refused_tcp goto refuse
     udp dport @refused_udp goto refuse
+    ct state established,related accept
+    ct state != new drop
+    fib daddr type != unicast goto refuse
     meta l4proto icmp icmp type != echo-request drop
     add @connections {{ ip saddr ct count over {connections} }} drop
     tcp flags & (fin|syn|rst) == syn tcp option maxseg size set rt mtu
