@@ -1,6 +1,6 @@
 //! The spawner's side of a create, and what it keeps of each sandbox.
 
-use super::cgroup::{Layout, Parents};
+use super::cgroup::{Layout, Parents, View};
 use super::channel;
 use super::guest::{self, Order};
 use super::home;
@@ -31,6 +31,7 @@ pub(super) struct Builder {
     agent: OwnedFd,
     home_network: OwnedFd,
     parents: Parents,
+    views: Vec<View>,
     id_base: u32,
     network: Plan,
 }
@@ -57,11 +58,13 @@ impl Builder {
         let home_network = rustix::fs::open("/proc/self/ns/net", flags, Mode::empty())
             .step(|| "open the host's network namespace".to_owned())?;
         let network = Plan::new(&init.subnet)?;
-        home::settle(&init.roots, &init.scratch)?;
+        let views = parents.views();
+        home::settle(&init.roots, &views, &init.scratch)?;
         Ok(Self {
             agent,
             home_network,
             parents,
+            views,
             id_base: init.id_base,
             network,
         })
@@ -177,7 +180,7 @@ impl Builder {
         let side = set_effective_user(create.owner)
             .and_then(|()| clone_process(namespaces, sandbox.group.birthplace()));
         if let Ok(Side::Child) = side {
-            guest::run(create, childs);
+            guest::run(create, &self.views, childs);
         }
         let back =
             set_effective_user(0).and_then(|()| enter_network_namespace(self.home_network.as_fd()));

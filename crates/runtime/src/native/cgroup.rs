@@ -19,7 +19,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use soulbox_wire::spawner::{CgroupLimits, Usage};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The length of a scheduling period in microseconds: Linux's own default
 /// (Documentation/scheduler/sched-bwc.rst).
@@ -59,8 +59,20 @@ pub struct Parents {
     parents: Vec<Parent>,
 }
 
+/// A hierarchy that sandboxes see, each its own group of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The directory of all slots' groups on the host.
+    pub parent: String,
+    /// The same in the spawner's mount namespace.
+    pub home: String,
+    /// Where a sandbox sees its group.
+    pub guest: String,
+}
+
 #[derive(Debug)]
 struct Parent {
+    path: PathBuf,
     hierarchy: Hierarchy,
     directory: OwnedFd,
 }
@@ -89,6 +101,7 @@ impl Parents {
                 }
             }
             parents.push(Parent {
+                path,
                 hierarchy: hierarchy.clone(),
                 directory,
             });
@@ -96,12 +109,40 @@ impl Parents {
         Ok(Self { parents })
     }
 
+    /// What sandboxes see of their own groups, so that run-time systems can size themselves.
+    pub fn views(&self) -> Vec<View> {
+        let hybrid = self.parents.iter().any(|parent| !parent.hierarchy.v2);
+        let shown = [Controller::Memory, Controller::Cpu];
+        let parents = self
+            .parents
+            .iter()
+            .map(|parent| (&parent.hierarchy, &parent.path));
+        parents
+            .filter_map(|(hierarchy, path)| {
+                let name = shown
+                    .iter()
+                    .find(|c| hierarchy.controllers.contains(c))?
+                    .name();
+                let name = match (hierarchy.v2, hybrid) {
+                    (true, true) => "/unified",
+                    (true, false) => "",
+                    (false, _) => &format!("/{name}"),
+                };
+                Some(View {
+                    parent: path.to_str()?.to_owned(),
+                    home: format!("/cgroup{name}"),
+                    guest: format!("/sys/fs/cgroup{name}"),
+                })
+            })
+            .collect()
+    }
+
     /// Makes the groups of a slot.
     ///
     /// # Errors
     /// The step that Linux refused; what was made is removed again.
     pub fn make(&self, slot: u32) -> Result<Group, StepError> {
-        let name = format!("s{slot}");
+        let name = name_of(slot);
         let mut group = Group {
             name,
             parts: Vec::new(),
@@ -115,6 +156,11 @@ impl Parents {
         }
         Ok(group)
     }
+}
+
+/// The name of a slot's groups.
+pub fn name_of(slot: u32) -> String {
+    format!("s{slot}")
 }
 
 /// Lets the children of a v2 group use `controllers`.

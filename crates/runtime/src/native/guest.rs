@@ -3,6 +3,7 @@
 //! It runs in a copy of the spawner and ends in `exec`; it never returns into the spawner's code,
 //! whose values (and their undos) are not its own.
 
+use super::cgroup::{View, name_of};
 use super::channel;
 use super::home::{self, KIT_DEV, KIT_EMPTY, KIT_SYS, ROOT};
 use super::step::{Step, StepError};
@@ -12,6 +13,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
 use rustix::process::{Resource, Rlimit, Signal};
 use serde::{Deserialize, Serialize};
+use soulbox_syscall::mount::{Attributes, set_attributes};
 use soulbox_syscall::{descriptor, execute, namespace};
 use soulbox_wire::spawner::{Create, Failure, StopAt};
 use std::time::Instant;
@@ -50,13 +52,19 @@ const HOST_NAME: &[u8] = b"sandbox";
 /// raise theirs up to the hard one. The same pair as systemd's default.
 const OPEN_FILES: (u64, u64) = (1024, 524_288);
 
+/// For mounts that are only read.
+const READ_ONLY_DATA: Attributes = Attributes::READ_ONLY
+    .union(Attributes::NO_SUID)
+    .union(Attributes::NO_DEVICES)
+    .union(Attributes::NO_EXEC);
+
 /// Runs the child's side. Does not return.
-pub(super) fn run(create: &Create, channel: OwnedFd) -> ! {
+pub(super) fn run(create: &Create, views: &[View], channel: OwnedFd) -> ! {
     // The spawner's other descriptors belong to other sandboxes.
     let Ok(channel) = descriptor::keep(channel) else {
         std::process::exit(1)
     };
-    let Err(error) = build_and_execute(create, &channel);
+    let Err(error) = build_and_execute(create, views, &channel);
     // The spawner learns of the child's death in any case; the reason is what may be lost.
     let _ = channel::send(&channel, &Report::Failed(error.failure()), &[]);
     std::process::exit(1)
@@ -65,7 +73,11 @@ pub(super) fn run(create: &Create, channel: OwnedFd) -> ! {
 /// What never is: the agent runs instead.
 enum Never {}
 
-fn build_and_execute(create: &Create, channel: &OwnedFd) -> Result<Never, StepError> {
+fn build_and_execute(
+    create: &Create,
+    views: &[View],
+    channel: &OwnedFd,
+) -> Result<Never, StepError> {
     let (entrances, descriptors) = match receive(channel)? {
         (Order::Build { entrances }, descriptors) => (entrances, descriptors),
         (Order::Run, _) => return Err(Errno::PROTO).step(|| "begin with running".to_owned()),
@@ -83,7 +95,7 @@ fn build_and_execute(create: &Create, channel: &OwnedFd) -> Result<Never, StepEr
     enter_cgroups(&entrances)?;
     drop(entrances);
     clock.lap("join");
-    assemble(create, &overlays, &mounts)?;
+    assemble(create, views, &overlays, &mounts)?;
     drop((overlays, mounts));
     clock.lap("mounts");
     change_root()?;
@@ -160,7 +172,12 @@ fn enter_cgroups(entrances: &[OwnedFd]) -> Result<(), StepError> {
 }
 
 /// Puts the root together at [`ROOT`].
-fn assemble(create: &Create, overlays: &[OwnedFd], mounts: &[OwnedFd]) -> Result<(), StepError> {
+fn assemble(
+    create: &Create,
+    views: &[View],
+    overlays: &[OwnedFd],
+    mounts: &[OwnedFd],
+) -> Result<(), StepError> {
     for (layer, overlay) in create.layers.iter().zip(overlays) {
         home::attach(
             overlay,
@@ -178,6 +195,12 @@ fn assemble(create: &Create, overlays: &[OwnedFd], mounts: &[OwnedFd]) -> Result
     super::mask::apply(ROOT, KIT_DEV, KIT_EMPTY)?;
     for (part, place) in [(KIT_DEV, "/dev"), (KIT_SYS, "/sys")] {
         home::attach(home::open_tree_copy(part)?, &format!("{ROOT}{place}"))?;
+    }
+    for view in views {
+        let group = home::open_tree_copy(&format!("{}/{}", view.home, name_of(create.slot)))?;
+        set_attributes(group.as_fd(), READ_ONLY_DATA, None, false)
+            .step(|| format!("protect {}", view.guest))?;
+        home::attach(group, &format!("{ROOT}{}", view.guest))?;
     }
     let no_devices = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
     let shm = home::tmpfs(&format!("mode=1777,size={}", create.shm), no_devices)?;

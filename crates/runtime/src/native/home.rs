@@ -4,6 +4,7 @@
 //! it needs: the trees that sandboxes are built from, `/proc`, and a kit of ready-made parts.
 //! Host paths keep their names in it.
 
+use super::cgroup::View;
 use super::step::{Step, StepError};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -30,19 +31,23 @@ pub(super) const KIT_SYS: &str = "/kit/sys";
 pub(super) const KIT_EMPTY: &str = "/kit/empty";
 
 /// Moves the calling process into a mount namespace of its own that holds only `/proc`, the
-/// trees below `roots`, and the kit. `scratch` is a directory to mount over in it.
+/// trees below `roots`, the groups of `views`, and the kit. `scratch` is a directory to mount over
+/// in it.
 ///
 /// # Errors
 /// The step that Linux refused.
-pub(super) fn settle(roots: &[String], scratch: &str) -> Result<(), StepError> {
+pub(super) fn settle(roots: &[String], views: &[View], scratch: &str) -> Result<(), StepError> {
     namespace::new_mount_namespace().step(|| "make a mount namespace".to_owned())?;
     let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", propagation).step(|| "make all mounts private".to_owned())?;
-    let sources = ["/proc"]
-        .into_iter()
-        .chain(roots.iter().map(String::as_str));
-    let trees = sources
-        .map(|path| Ok((path, open_tree_copy(path)?)))
+    let same = roots.iter().map(|root| (root.as_str(), root.as_str()));
+    let groups = views
+        .iter()
+        .map(|view| (view.parent.as_str(), view.home.as_str()));
+    let trees = std::iter::once(("/proc", "/proc"))
+        .chain(same)
+        .chain(groups)
+        .map(|(host, home)| Ok((home, open_tree_copy(host)?)))
         .collect::<Result<Vec<_>, StepError>>()?;
     let home = tmpfs("mode=0755", MountAttrFlags::empty())?;
     attach(&home, scratch)?;
@@ -55,7 +60,7 @@ pub(super) fn settle(roots: &[String], scratch: &str) -> Result<(), StepError> {
     for path in [LOWER, UPPER, ROOT, KIT_DEV, KIT_SYS, KIT_EMPTY] {
         make_directories(path.trim_start_matches('/'))?;
     }
-    super::kit::fill()?;
+    super::kit::fill(views)?;
     rustix::process::pivot_root(".", ".").step(|| "change the root".to_owned())?;
     unmount(".", UnmountFlags::DETACH).step(|| "let go of the host's mounts".to_owned())?;
     rustix::process::chdir("/").step(|| "enter the new root".to_owned())

@@ -3,6 +3,7 @@
 //! They belong to the host's root, whom no sandbox knows, so nobody inside can change them even
 //! where a mount were writable.
 
+use super::cgroup::View;
 use super::home::{self, KIT_DEV, KIT_EMPTY, KIT_SYS};
 use super::policy::{DEVICE_LINKS, DEVICES};
 use super::step::{Step, StepError};
@@ -21,7 +22,7 @@ const SYS_FILES: [&str; 6] = [
 ];
 
 /// Fills the kit below the present directory, which is to become the spawner's root.
-pub(super) fn fill() -> Result<(), StepError> {
+pub(super) fn fill(views: &[View]) -> Result<(), StepError> {
     let [dev, sys, empty] = [KIT_DEV, KIT_SYS, KIT_EMPTY].map(|path| path.trim_start_matches('/'));
     for (path, attributes) in [
         (
@@ -34,7 +35,7 @@ pub(super) fn fill() -> Result<(), StepError> {
         home::attach(home::tmpfs("mode=0755,size=1m", attributes)?, path)?;
     }
     fill_dev(dev)?;
-    fill_sys(sys)?;
+    fill_sys(sys, views)?;
     for path in [dev, sys, empty] {
         let mount = home::open_directory(path)?;
         soulbox_syscall::mount::set_attributes(
@@ -79,7 +80,7 @@ fn fill_dev(dev: &str) -> Result<(), StepError> {
     home::make_directories(&format!("{dev}/pts"))
 }
 
-fn fill_sys(sys: &str) -> Result<(), StepError> {
+fn fill_sys(sys: &str, views: &[View]) -> Result<(), StepError> {
     for directory in [
         "class/net",
         "fs/cgroup",
@@ -88,6 +89,9 @@ fn fill_sys(sys: &str) -> Result<(), StepError> {
         "block",
     ] {
         home::make_directories(&format!("{sys}/{directory}"))?;
+    }
+    for view in views {
+        home::make_directories(&format!("{sys}{}", view.guest.trim_start_matches("/sys")))?;
     }
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     for cpu in 0..cpus {

@@ -10,7 +10,7 @@ use std::path::Path;
 /// Linux's own, for the first directory that could not be removed.
 pub fn remove_left(layout: &Layout, name: &str, slot: u32) -> Result<(), Errno> {
     for hierarchy in &layout.hierarchies {
-        let path = hierarchy.mount.join(name).join(format!("s{slot}"));
+        let path = hierarchy.mount.join(name).join(super::name_of(slot));
         let members = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
         for pid in members.lines().filter_map(|line| line.parse().ok()) {
             if let Some(pid) = rustix::process::Pid::from_raw(pid) {
