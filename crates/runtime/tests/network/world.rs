@@ -67,6 +67,10 @@ impl World {
     fn new() -> Self {
         let real = std::fs::metadata("/proc/self/ns/net").unwrap().ino();
         new_network_namespace().unwrap();
+        // Linux gives a new namespace what the machine's own has, which others may be changing.
+        set_sysctl("ipv4/ip_forward", "0");
+        set_sysctl("ipv4/conf/all/rp_filter", "0");
+        set_sysctl("ipv6/conf/all/forwarding", "0");
         ip("link set lo up");
         let internet = fresh_namespace();
         let there = path_of(&internet);
