@@ -7,10 +7,12 @@ use crate::limits;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Gid, Uid};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,25 +39,25 @@ pub(crate) struct Accounts {
 #[derive(Default)]
 struct Remembered {
     version: Version,
-    text: Rc<str>,
+    text: Arc<str>,
 }
 
 impl Remembered {
     /// The file's text, read again only when the file has changed; empty when it cannot be read.
-    fn current(&mut self, path: &str) -> (Version, Rc<str>) {
+    fn current(&mut self, path: &str) -> (Version, Arc<str>) {
         let (version, text) = self.read(path).unwrap_or_default();
         if let Some(text) = text {
             self.text = text;
         }
         if version == Version::default() {
-            self.text = Rc::default();
+            self.text = Arc::default();
         }
         self.version = version;
-        (version, Rc::clone(&self.text))
+        (version, Arc::clone(&self.text))
     }
 
     /// The file's version, and its text if that is not the remembered one.
-    fn read(&self, path: &str) -> Option<(Version, Option<Rc<str>>)> {
+    fn read(&self, path: &str) -> Option<(Version, Option<Arc<str>>)> {
         // Non-blocking: a command may have put a named pipe there.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
@@ -96,16 +98,45 @@ impl Accounts {
         Some(account)
     }
 
+    /// For telling the names of ids, as they are now.
+    pub(crate) fn names(&self) -> Names {
+        let (_, passwd) = self.passwd.borrow_mut().current("/etc/passwd");
+        let (_, group) = self.group.borrow_mut().current("/etc/group");
+        Names {
+            passwd,
+            group,
+            users: BTreeMap::new(),
+            groups: BTreeMap::new(),
+        }
+    }
+}
+
+/// The names of ids at one moment.
+pub(crate) struct Names {
+    passwd: Arc<str>,
+    group: Arc<str>,
+    /// Those that were asked for already.
+    users: BTreeMap<u32, String>,
+    groups: BTreeMap<u32, String>,
+}
+
+impl Names {
     /// The name of a user id, or its number when it has none.
-    pub(crate) fn user_name(&self, uid: u32) -> String {
-        let (_, text) = self.passwd.borrow_mut().current("/etc/passwd");
-        name_of(&text, uid)
+    pub(crate) fn user(&mut self, uid: u32) -> String {
+        let name = self
+            .users
+            .entry(uid)
+            .or_insert_with(|| name_of(&self.passwd, uid));
+        name.clone()
     }
 
     /// The name of a group id, or its number when it has none.
-    pub(crate) fn group_name(&self, gid: u32) -> String {
-        let (_, text) = self.group.borrow_mut().current("/etc/group");
-        name_of(&text, gid)
+    pub(crate) fn group(&mut self, gid: u32) -> String {
+        let name = self
+            .groups
+            .entry(gid)
+            .or_insert_with(|| name_of(&self.group, gid));
+        name.clone()
     }
 }
 

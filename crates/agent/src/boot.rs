@@ -70,6 +70,8 @@ fn serve(
     let runtime = |what| move |error| BootError::Runtime(what, error);
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(limits::THREADS)
+        .thread_keep_alive(limits::THREAD_KEPT)
         .build()
         .map_err(runtime("make the runtime"))?;
     tokio::task::LocalSet::new().block_on(&tokio, async {

@@ -13,15 +13,19 @@
 //! | taking descriptors, shutting the rest out | `boot` |
 //! | connections, which request goes where | `server`, `route` |
 //! | answers, requests, Connect RPC | `reply`, `request`, `rpc` |
-//! | users, paths, bounds | `account`, `path`, `limits` |
+//! | streams of frames, descriptors that the runtime watches | `stream`, `channel` |
+//! | users, paths, times, bounds | `account`, `path`, `calendar`, `limits` |
 //! | `process.Process` | `process` |
-//! | `/files` | `files` |
-//! | `/health`, `/init`, `/envs` | `system` |
+//! | `filesystem.Filesystem` | `filesystem`, `watch` |
+//! | `/files`, `/files/compose` | `files` |
+//! | `/health`, `/init`, `/envs`, `/metrics` | `system`, `usage` |
 
 mod account;
 mod boot;
+mod calendar;
 mod channel;
 mod files;
+mod filesystem;
 mod limits;
 mod path;
 mod process;
@@ -31,7 +35,10 @@ mod route;
 mod rpc;
 mod server;
 mod state;
+mod stream;
 mod system;
+mod usage;
+mod watch;
 
 use std::process::ExitCode;
 

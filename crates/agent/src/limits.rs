@@ -68,3 +68,41 @@ pub(crate) const FILE_CHUNK: usize = 128 * 1024;
 
 /// Open files that the agent allows itself: three per process and one per connection, and some.
 pub(crate) const OPEN_FILES: u64 = 16 * 1024;
+
+/// Entries of one listing, about 1 KiB each while it is made.
+pub(crate) const LISTED: usize = 50_000;
+
+/// Watchers at once, streams and kept ones together. Linux allows 128 inotify instances per user
+/// by default (`max_user_instances`), and commands want some.
+pub(crate) const WATCHERS: usize = 64;
+
+/// Directories below one recursive watcher: half of what Linux allowed a user by default for
+/// years (`max_user_watches`, 8192).
+pub(crate) const WATCHED_DIRECTORIES: usize = 4096;
+
+/// Events that wait in one watcher; after that the oldest are lost. Linux keeps 16,384
+/// (`max_queued_events`).
+pub(crate) const WATCHED_EVENTS: usize = 16_384;
+
+/// Parts of one upload.
+pub(crate) const PARTS: usize = 10_000;
+
+/// Bytes of a part's head.
+pub(crate) const PART_HEAD: usize = 16 * 1024;
+
+/// Bytes of compressed data that are decompressed at once: they become at most 1032 times as
+/// many, half a MiB.
+pub(crate) const INFLATED_AT_ONCE: usize = 512;
+
+/// Bytes of a metadata key, so that it fits an attribute's name behind `user.e2b.` (255).
+pub(crate) const METADATA_KEY: usize = 246;
+
+/// Bytes of all metadata of a file together: ext4 keeps about one block.
+pub(crate) const METADATA: usize = 4096;
+
+/// Files that one composition joins.
+pub(crate) const COMPOSED: usize = 10_000;
+
+/// Threads for long work on directories, and how long they wait for more of it.
+pub(crate) const THREADS: usize = 2;
+pub(crate) const THREAD_KEPT: Duration = Duration::from_millis(200);

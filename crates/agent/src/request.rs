@@ -72,7 +72,7 @@ pub(crate) fn parse_query(query: &str) -> Option<Vec<(String, String)>> {
 }
 
 /// Undoes the escapes of a form's field: `+` and `%20` are spaces.
-fn decode_field(text: &str) -> Option<String> {
+pub(crate) fn decode_field(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {

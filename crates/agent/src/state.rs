@@ -1,11 +1,13 @@
-//! What the agent knows: settings, processes, accounts.
+//! What the agent knows: settings, processes, watchers, accounts.
 
 use crate::account::{Account, Accounts};
 use crate::process::table::Table;
+use crate::usage::CpuSample;
+use crate::watch::kept::Watchers;
 use rustix::fd::OwnedFd;
 use rustix::process::Rlimit;
 use soulbox_wire::connect::{Code, RpcError};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -34,6 +36,9 @@ pub(crate) struct Agent {
     pub(crate) settings: RefCell<Settings>,
     pub(crate) accounts: Accounts,
     pub(crate) processes: Table,
+    pub(crate) watchers: Watchers,
+    /// For telling how busy the CPUs were since the last question.
+    pub(crate) cpu: Cell<CpuSample>,
     /// `/dev/null`, the standard input of processes that want none.
     pub(crate) null: OwnedFd,
     /// The limit of open files that processes get.
@@ -48,6 +53,8 @@ impl Agent {
             settings: RefCell::default(),
             accounts: Accounts::default(),
             processes: Table::default(),
+            watchers: Watchers::default(),
+            cpu: Cell::default(),
             null,
             open_files,
             scratch: RefCell::default(),

@@ -1,6 +1,7 @@
 //! Writing a file that arrives in pieces.
 
 use crate::account::Account;
+use crate::filesystem::errno;
 use crate::limits;
 use crate::reply::Failure;
 use hyper::StatusCode;
@@ -8,8 +9,9 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A file that is being written. Its first pieces are held back, so that a small file is written
 /// at once: who watches it then sees one change.
@@ -29,7 +31,9 @@ impl Saving {
             return Err(Failure::bad_request(message));
         }
         if let Some(parent) = path.parent() {
-            make_parents(parent, account)?;
+            make_directories(parent, account).map_err(|(made, errno)| {
+                failure("make directory", &made.to_string_lossy(), errno)
+            })?;
         }
         let name = path.display().to_string();
         // Non-blocking: opening a named pipe that nobody reads must not wait.
@@ -90,29 +94,33 @@ impl Saving {
     }
 }
 
-/// Makes `directory` and what is missing above it (mode 0755), owned by `account`.
-pub(crate) fn make_parents(directory: &Path, account: &Account) -> Result<(), Failure> {
+/// Makes `directory` and what is missing above it (mode 0755), owned by `account`. An error comes
+/// with the directory that it is about.
+pub(crate) fn make_directories(
+    directory: &Path,
+    account: &Account,
+) -> Result<(), (PathBuf, Errno)> {
     let missing: Vec<&Path> = directory
         .ancestors()
         .take_while(|path| !path.exists())
         .collect();
-    for path in missing.iter().rev() {
-        let name = path.display().to_string();
-        let made = DirBuilder::new().mode(0o755).create(path);
-        made.map_err(|error| {
-            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            failure("make directory", &name, errno)
-        })?;
-        let owned = rustix::fs::open(*path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        owned
-            .and_then(|_| rustix::fs::chown(*path, Some(account.uid), Some(account.gid)))
-            .or_else(|errno| tolerate_without_root(errno))
-            .map_err(|errno| failure("change the owner of", &name, errno))?;
+    for path in missing.into_iter().rev() {
+        let failed = |errno| (path.to_owned(), errno);
+        match DirBuilder::new().mode(0o755).create(path) {
+            Ok(()) => {}
+            // Somebody else has just made it, and it is theirs.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => continue,
+            Err(error) => return Err(failed(errno(&error))),
+        }
+        rustix::fs::chown(path, Some(account.uid), Some(account.gid))
+            .or_else(tolerate_without_root)
+            .map_err(failed)?;
     }
     Ok(())
 }
 
-fn give(file: &OwnedFd, account: &Account) -> rustix::io::Result<()> {
+/// Makes `account` the owner of a file.
+pub(crate) fn give(file: &OwnedFd, account: &Account) -> rustix::io::Result<()> {
     rustix::fs::fchown(file, Some(account.uid), Some(account.gid)).or_else(tolerate_without_root)
 }
 

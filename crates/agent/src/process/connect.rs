@@ -1,11 +1,12 @@
 //! `Connect`: the output of a process that somebody else started, from now on.
 
 use crate::limits;
-use crate::process::subscription::{EventStream, Subscription};
+use crate::process::subscription::{Events, Subscription};
 use crate::process::table::Selected;
 use crate::reply::Body;
 use crate::rpc::{Call, message_frame};
 use crate::state::Agent;
+use crate::stream::FrameStream;
 use bytes::Bytes;
 use soulbox_wire::connect::{Code, RpcError};
 use soulbox_wire::envd::process::{EventResponse, ProcessEvent, SelectRequest, StartEvent};
@@ -34,8 +35,8 @@ pub(crate) fn connect(
     let subscription = Subscription::new(first, false, Rc::clone(&process.room));
     process.subscribe(Rc::clone(&subscription));
     let deadline = call.timeout.map(|timeout| Instant::now() + timeout);
-    Ok(Body::stream(EventStream::new(
-        subscription,
+    Ok(Body::stream(FrameStream::new(
+        Events(subscription),
         call.keepalive,
         deadline,
     )))

@@ -5,10 +5,11 @@ use crate::process::connect::start_frame;
 use crate::process::pump;
 use crate::process::record::Process;
 use crate::process::spawn::{Wiring, spawn};
-use crate::process::subscription::{EventStream, Subscription};
+use crate::process::subscription::{Events, Subscription};
 use crate::reply::Body;
 use crate::rpc::Call;
 use crate::state::Agent;
+use crate::stream::FrameStream;
 use soulbox_wire::connect::{Code, RpcError};
 use soulbox_wire::envd::process::{PtySize, StartRequest};
 use std::rc::Rc;
@@ -51,8 +52,8 @@ pub(crate) fn start(
     agent.processes.insert(Rc::clone(&process));
     let pump = pump::run(Rc::clone(agent), process, spawned.outputs, deadline);
     tokio::task::spawn_local(pump);
-    Ok(Body::stream(EventStream::new(
-        subscription,
+    Ok(Body::stream(FrameStream::new(
+        Events(subscription),
         call.keepalive,
         None,
     )))
