@@ -35,7 +35,7 @@ fn files(directory: &Path) -> Vec<String> {
 fn soon(what: &str, done: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(20);
     while !done() {
-        assert!(Instant::now() < end, "{what} is still there");
+        assert!(Instant::now() < end, "still there: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -63,7 +63,9 @@ fn a_killed_program_takes_its_sandbox_along_and_the_next_start_cleans_up() {
         .spawn()
         .expect("starts");
     wait_for(&mut child, "ready\n");
-    assert_eq!(processes_with("sleep 1773.1").len(), 1);
+    soon("nothing but the shell", || {
+        processes_with("sleep 1773.1").len() == 1
+    });
     child.kill().expect("kill -9");
     child.wait().expect("it ended");
     soon("the code", || processes_with("sleep 1773.1").is_empty());

@@ -6,7 +6,7 @@ use soulbox_tests::Soulbox;
 fn wrong_flags_are_told_with_what_was_meant() {
     let soulbox = Soulbox::new();
     for (arguments, told) in [
-        (&["rnu"][..], "run"),
+        (&["runn"][..], "'run'"),
         (&["run", "--memroy", "1G", "-c", ""], "--memory"),
         (&["run", "--network", "intrenet", "-c", ""], "internet"),
         (&["config", "shwo"], "show"),

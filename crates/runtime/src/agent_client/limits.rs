@@ -1,5 +1,6 @@
 //! Bounds of what an agent may answer.
 
+use soulbox_settings::Agent;
 use std::time::Duration;
 
 /// Bounds of a client's calls.
@@ -33,5 +34,32 @@ impl Default for AgentLimits {
             listing_bytes: 64 * 1024 * 1024,
             event_bytes: 256 * 1024,
         }
+    }
+}
+
+impl From<&Agent> for AgentLimits {
+    fn from(settings: &Agent) -> Self {
+        let bytes =
+            |size: soulbox_model::ByteSize| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
+        Self {
+            connect: settings.connect_timeout,
+            header: settings.head_timeout,
+            unary: settings.answer_timeout,
+            stall: settings.idle_timeout,
+            answer_bytes: bytes(settings.answer),
+            listing_bytes: bytes(settings.listing),
+            event_bytes: bytes(settings.event),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_settings() {
+        let settings = soulbox_settings::Settings::with(&[]).unwrap();
+        assert_eq!(AgentLimits::from(&settings.agent), AgentLimits::default());
     }
 }

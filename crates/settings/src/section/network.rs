@@ -8,12 +8,12 @@ use std::path::PathBuf;
 section! {
     /// The network of sandboxes that reach the internet.
     "network" Network {
-        /// The private range that sandboxes get their addresses from, four for each. It must not
-        /// overlap a network that the machine or the sandboxes need: the default is a range of
-        /// `10.0.0.0/8` that container engines and cluster software leave alone.
-        subnet: Subnet = |_| Subnet::v4(Ipv4Addr::new(10, 213, 0, 0), 16), Accept::such(
-            "an IPv4 range with a prefix of 8 to 18",
-            |subnet: &Subnet| subnet.address.is_ipv4() && (8..=18).contains(&subnet.prefix),
+        /// The range that sandboxes get their addresses from, two for each. It must not overlap a
+        /// network that the machine or the sandboxes need: the default is a part of the range that
+        /// is set aside for tests of networks (RFC 2544), which networks in use leave alone.
+        subnet: Subnet = |_| Subnet::v4(Ipv4Addr::new(198, 18, 0, 0), 16), Accept::such(
+            "an IPv4 range with a prefix of 8 to 19",
+            |subnet: &Subnet| subnet.address.is_ipv4() && (8..=19).contains(&subnet.prefix),
         );
         /// The name servers that questions are passed on to; none: those of the host's
         /// `/etc/resolv.conf`.
@@ -27,8 +27,6 @@ section! {
             "at most 256 ranges",
             |list: &Vec<Subnet>| list.len() <= 256,
         );
-        /// Whether sandboxes reach IPv6 addresses.
-        ipv6: bool = |_| false, Accept::any();
         /// Files with CA certificates (PEM) that sandboxes trust beside those of their template.
         extra_ca_certificates: Vec<PathBuf> = |_| Vec::new(), Accept::such(
             "at most 64 paths",

@@ -59,10 +59,9 @@ fn subnet(machine: &Machine, settings: &Settings) -> Check {
     let ours = settings.network.subnet;
     let text = machine.text("/proc/net/route").unwrap_or_default();
     // Our own links are routes inside of the range, each to one sandbox.
-    let taken = text
-        .lines()
-        .filter_map(route)
-        .find(|(link, route)| !link.starts_with("sb") && route.prefix > 0 && route.overlaps(&ours));
+    let taken = text.lines().filter_map(route).find(|(link, route)| {
+        !link.starts_with("sbx") && route.prefix > 0 && route.overlaps(&ours)
+    });
     match taken {
         None => Check::found(NAME, REASON, ours.to_string()),
         Some((link, route)) => Check::wanting(
@@ -123,13 +122,13 @@ mod tests {
         let free = "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n";
         let (_root, open) = machine(free);
         assert_eq!(subnet(&open, &settings).finding, Finding::Found);
-        // 10.213.7.0/24
-        let vpn = "tun0\t0007D50A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
+        // 198.18.7.0/24
+        let vpn = "tun0\t000712C6\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
         let (_root, taken) = machine(vpn);
         let check = subnet(&taken, &settings);
         assert_eq!(check.finding, Finding::Wanting);
         assert!(
-            check.seen.contains("10.213.7.0/24 on tun0"),
+            check.seen.contains("198.18.7.0/24 on tun0"),
             "{}",
             check.seen
         );
