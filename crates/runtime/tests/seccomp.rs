@@ -251,6 +251,8 @@ fn sockets_of_the_usual_kinds_work_under_the_filter() {
         assert_eq!(byte, *b"x");
         std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         std::os::unix::net::UnixStream::pair().unwrap();
+        let sockets = Some(netlink::SOCK_DIAG);
+        rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, sockets).unwrap();
         rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, None).unwrap();
         let audit = rustix::net::socket(
             AddressFamily::NETLINK,
