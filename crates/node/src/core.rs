@@ -248,7 +248,7 @@ impl Core {
             Some(internet) => internet.serve(made.resolver)?,
             None => None,
         };
-        let agent = AgentClient::new(socket);
+        let agent = AgentClient::with_limits(socket, (&self.settings.agent).into());
         if !environment.is_empty() {
             let env_vars = Some(environment);
             agent
