@@ -11,6 +11,7 @@ use rustix::fd::OwnedFd;
 use soulbox_model::Mount;
 use soulbox_runtime::native::network::address::{AddressError, SandboxRange};
 use soulbox_runtime::native::network::firewall::rules::Rules;
+use soulbox_runtime::native::network::firewall::watch::Watch;
 use soulbox_runtime::native::network::firewall::{self, FirewallError};
 use soulbox_settings::Settings;
 use soulbox_wire::spawner::{GuestMount, Layer};
@@ -18,10 +19,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
 /// How often the walls are looked after, beside each create.
 const LOOK_AFTER: Duration = Duration::from_secs(5);
+
+/// How often rules that change all the time are looked at.
+const SETTLE: Duration = Duration::from_millis(20);
 
 /// A network that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +75,16 @@ struct Walls {
 }
 
 impl Walls {
+    /// Repairs the walls, and looks anew at the rules of others if asked to.
+    fn mend(&self, look_around: bool) -> Result<(), FirewallError> {
+        self.repair()?;
+        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        match lease.as_mut() {
+            Some(lease) if look_around => lease.look_around(),
+            _ => Ok(()),
+        }
+    }
+
     fn repair(&self) -> Result<(), FirewallError> {
         let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lease) = lease.as_mut()
@@ -182,17 +197,60 @@ impl Drop for Internet {
     }
 }
 
+/// Mends the walls as soon as Linux tells that somebody changed rules, and now and then in any
+/// case. The rules of others, which take `nft` to read, are looked at no more often than that.
 async fn look_after(walls: Arc<Walls>) {
+    let watch = match Watch::open() {
+        Ok(watch) => registered(watch),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "flushed rules are noticed late"
+            );
+            None
+        }
+    };
+    let mut now_and_then = tokio::time::interval(LOOK_AFTER);
+    let mut others_changed = false;
     loop {
-        tokio::time::sleep(LOOK_AFTER).await;
+        let look_around = tokio::select! {
+            () = changed(watch.as_ref()) => {
+                others_changed = true;
+                false
+            }
+            _ = now_and_then.tick() => std::mem::take(&mut others_changed),
+        };
         let walls = Arc::clone(&walls);
-        if let Ok(Err(error)) = blocking(move || walls.repair()).await {
+        if let Ok(Err(error)) = blocking(move || walls.mend(look_around)).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "cannot mend the walls"
             );
         }
+        tokio::time::sleep(SETTLE).await;
     }
+}
+
+// Deprecated because it trusts its caller never to exchange the descriptor inside, which nobody
+// can here: a watch gives no access to it.
+#[allow(deprecated)]
+fn registered(watch: Watch) -> Option<AsyncFd<Watch>> {
+    AsyncFd::new(watch).ok()
+}
+
+/// Waits until rules of the host have changed; for ever when nothing tells.
+async fn changed(watch: Option<&AsyncFd<Watch>>) {
+    let Some(watch) = watch else {
+        return std::future::pending().await;
+    };
+    while let Ok(mut ready) = watch.readable().await {
+        let changed = ready.get_inner().changed();
+        ready.clear_ready();
+        if changed {
+            return;
+        }
+    }
+    std::future::pending().await;
 }
 
 async fn blocking<T: Send + 'static>(

@@ -63,7 +63,7 @@ impl Socket {
     }
 
     /// Opens a socket that is told of changes, for each group whose bit is set (group `n` is
-    /// bit `n - 1`). Messages are read with [`Socket::receive`].
+    /// bit `n - 1`). They are read with [`news`].
     ///
     /// # Errors
     /// Linux's own, see socket(2) and bind(2).
@@ -163,38 +163,8 @@ impl Socket {
         }
     }
 
-    /// Waits for the next piece of messages, from Linux itself.
-    ///
-    /// # Errors
-    /// Linux's own; `NOBUFS` when messages of a group were lost.
-    pub fn receive(&self) -> Result<Vec<u8>, Errno> {
-        self.receive_with(RecvFlags::empty())
-    }
-
-    /// The same without waiting.
-    ///
-    /// # Errors
-    /// As for [`Socket::receive`]; `AGAIN` when there is nothing.
-    pub fn try_receive(&self) -> Result<Vec<u8>, Errno> {
-        self.receive_with(RecvFlags::DONTWAIT)
-    }
-
-    fn receive_with(&self, flags: RecvFlags) -> Result<Vec<u8>, Errno> {
-        let mut buffer = vec![0; RECEIVE];
-        loop {
-            let (length, _, from) = match rustix::net::recvfrom(&self.fd, &mut buffer[..], flags) {
-                Err(Errno::INTR) => continue,
-                other => other?,
-            };
-            // Only Linux has port 0: what another process sent is no answer.
-            let linux = from
-                .and_then(|from| netlink::SocketAddrNetlink::try_from(from).ok())
-                .is_some_and(|from| from.pid() == 0);
-            if linux {
-                buffer.truncate(length);
-                return Ok(buffer);
-            }
-        }
+    fn receive(&self) -> Result<Vec<u8>, Errno> {
+        receive(&self.fd, RecvFlags::empty())
     }
 
     fn send(&self, batch: Batch, acknowledged: bool) -> Result<Option<Sent>, Refused> {
@@ -218,6 +188,39 @@ impl Socket {
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> Self {
+        socket.fd
+    }
+}
+
+/// Takes the next piece of news from a socket of [`Socket::netfilter_groups`], without waiting.
+///
+/// # Errors
+/// Linux's own: `AGAIN` when there is none, `NOBUFS` when some were lost.
+pub fn news(socket: impl AsFd) -> Result<Vec<u8>, Errno> {
+    receive(socket, RecvFlags::DONTWAIT)
+}
+
+/// Receives the next piece of messages from Linux itself.
+fn receive(socket: impl AsFd, flags: RecvFlags) -> Result<Vec<u8>, Errno> {
+    let mut buffer = vec![0; RECEIVE];
+    loop {
+        let (length, _, from) = match rustix::net::recvfrom(&socket, &mut buffer[..], flags) {
+            Err(Errno::INTR) => continue,
+            other => other?,
+        };
+        // Only Linux has port 0: what another process sent is no answer.
+        let linux = from
+            .and_then(|from| netlink::SocketAddrNetlink::try_from(from).ok())
+            .is_some_and(|from| from.pid() == 0);
+        if linux {
+            buffer.truncate(length);
+            return Ok(buffer);
+        }
     }
 }
 

@@ -1,16 +1,16 @@
 //! News of nf_tables: somebody flushed all rules, or came with a chain that drops.
 
 use crate::native::step::{Step, StepError};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
-use soulbox_syscall::netlink::Socket;
 use soulbox_syscall::netlink::message::{Reply, replies};
-use soulbox_syscall::netlink::netfilter::{News, TABLES_GROUP, news};
+use soulbox_syscall::netlink::netfilter::{News, TABLES_GROUP};
+use soulbox_syscall::netlink::{self, Socket};
 
 /// A descriptor that is readable when the rules of the host have changed.
 #[derive(Debug)]
 pub struct Watch {
-    socket: Socket,
+    socket: OwnedFd,
 }
 
 impl Watch {
@@ -19,9 +19,10 @@ impl Watch {
     /// # Errors
     /// Linux's own error, named.
     pub fn open() -> Result<Self, StepError> {
-        let socket = Socket::netfilter_groups(TABLES_GROUP);
+        let socket = Socket::netfilter_groups(TABLES_GROUP)
+            .step(|| "listen for changed firewall rules".to_owned())?;
         Ok(Self {
-            socket: socket.step(|| "listen for changed firewall rules".to_owned())?,
+            socket: socket.into(),
         })
     }
 
@@ -30,7 +31,7 @@ impl Watch {
     pub fn changed(&self) -> bool {
         let mut changed = false;
         loop {
-            match self.socket.try_receive() {
+            match netlink::news(&self.socket) {
                 Ok(received) => changed |= replies(&received).any(|reply| concerns_us(&reply)),
                 Err(Errno::NOBUFS) => changed = true,
                 Err(_) => return changed,
@@ -40,7 +41,7 @@ impl Watch {
 }
 
 fn concerns_us(reply: &Reply<'_>) -> bool {
-    matches!(reply, Reply::Entry { kind, .. } if news(*kind) != News::Other)
+    matches!(reply, Reply::Entry { kind, .. } if netlink::netfilter::news(*kind) != News::Other)
 }
 
 impl AsFd for Watch {
@@ -51,6 +52,6 @@ impl AsFd for Watch {
 
 impl AsRawFd for Watch {
     fn as_raw_fd(&self) -> RawFd {
-        self.as_fd().as_raw_fd()
+        self.socket.as_raw_fd()
     }
 }
