@@ -17,4 +17,5 @@ mod limits;
 mod mount;
 mod output;
 mod run;
+mod template;
 mod usage;

@@ -109,6 +109,44 @@ mod tests {
     }
 
     #[test]
+    fn the_defaults_in_the_help_are_those_of_the_settings() {
+        let settings = Settings::with(&[]).unwrap();
+        let command = Cli::command();
+        let run = command.find_subcommand("run").unwrap();
+        for (flag, key) in [
+            ("cpu", "sandbox.cpu"),
+            ("memory", "sandbox.memory"),
+            ("pids", "sandbox.pids"),
+            ("disk", "sandbox.disk"),
+            ("network", "sandbox.network"),
+            ("timeout", "sandbox.timeout"),
+        ] {
+            let argument = run
+                .get_arguments()
+                .find(|a| a.get_long() == Some(flag))
+                .unwrap();
+            let help = argument.get_help().unwrap().to_string();
+            let told = help
+                .split("[default: ")
+                .nth(1)
+                .unwrap()
+                .trim_end_matches(']');
+            // What is told, given as a flag, must change nothing.
+            let entry = |settings: &Settings| {
+                settings
+                    .entries
+                    .iter()
+                    .find(|entry| entry.key == key)
+                    .unwrap()
+                    .value
+                    .clone()
+            };
+            let given = Settings::with(&[(key, told)]).unwrap();
+            assert_eq!(entry(&given), entry(&settings), "--{flag}");
+        }
+    }
+
+    #[test]
     fn every_verb_has_an_example_in_its_help() {
         fn check(command: &clap::Command) {
             let subcommands: Vec<_> = command.get_subcommands().collect();

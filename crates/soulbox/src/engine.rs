@@ -2,6 +2,7 @@
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::terminal;
 use soulbox_model::SandboxSpec;
 use soulbox_node::lease::LeaseError;
 use soulbox_node::mount_source::MountSourceError;
@@ -45,6 +46,7 @@ pub(crate) fn runtime_of_server() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Starts the engine.
 pub(crate) async fn start(settings: Settings) -> Result<Arc<Node>, Failure> {
+    terminal::log(&settings.log.level);
     Node::start(Arc::new(settings))
         .await
         .map_err(|error| not_started(&error))

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Whether stderr shows colours: it is a terminal, and `NO_COLOR` and `TERM=dumb` are not set.
 pub(crate) fn stderr_has_colours() -> bool {
@@ -61,6 +62,19 @@ pub(crate) fn write_failed(error: &io::Error) -> Failure {
 /// Tells a line on stderr. When nobody can read it there is nothing else to do.
 pub(crate) fn warn(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Tells what the engine logs on stderr, down to `level`. The first call counts.
+pub(crate) fn log(level: &str) {
+    let level = level.parse().unwrap_or(LevelFilter::WARN);
+    let log = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr);
+    // A second engine of the same program finds the first one's log, which is as good.
+    let _ = log
+        .with_ansi(stderr_has_colours())
+        .without_time()
+        .try_init();
 }
 
 /// A line on stderr that shows that something long goes on, gone when it is dropped. Drawn only on
