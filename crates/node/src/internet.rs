@@ -250,7 +250,7 @@ async fn changed(watch: Option<&AsyncFd<Watch>>) {
             return;
         }
     }
-    std::future::pending().await;
+    std::future::pending::<()>().await;
 }
 
 async fn blocking<T: Send + 'static>(

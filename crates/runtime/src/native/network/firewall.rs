@@ -107,7 +107,7 @@ impl Lease {
     /// `nft` is missing or refuses, Linux refuses, or another engine has other rules up.
     pub fn take(run_dir: &Path, rules: &Rules) -> Result<Self, FirewallError> {
         let _locked = lock(run_dir)?;
-        let users = open(&users_file(run_dir))?;
+        let users = open(&users_file(run_dir)?)?;
         let alone = try_exclusive(&users)?;
         let found = Record::read(run_dir)?;
         let chosen = rules.chosen();
@@ -129,7 +129,7 @@ impl Lease {
             })?;
         }
         rustix::fs::flock(&users, FlockOperation::LockShared)
-            .map_err(|errno| file("share", &users_file(run_dir), errno))?;
+            .map_err(|errno| file("share", run_dir, errno))?;
         lease.users = Some(users);
         Ok(lease)
     }
@@ -206,7 +206,7 @@ impl Drop for Lease {
 /// # Errors
 /// As for [`Lease::give_back`].
 pub fn sweep(run_dir: &Path) -> Result<Removal, FirewallError> {
-    let users = open(&users_file(run_dir))?;
+    let users = open(&users_file(run_dir)?)?;
     take_down_when_faded(run_dir, &users)
 }
 
@@ -218,7 +218,7 @@ fn take_down_when_faded(run_dir: &Path, users: &OwnedFd) -> Result<Removal, Fire
             let _locked = lock(run_dir)?;
             let removal = take_down(run_dir, users)?;
             rustix::fs::flock(users, FlockOperation::Unlock)
-                .map_err(|errno| file("unlock", &users_file(run_dir), errno))?;
+                .map_err(|errno| file("unlock", run_dir, errno))?;
             removal
         };
         if removal != Removal::LinksLeft || start.elapsed() > FADING {
@@ -289,15 +289,23 @@ fn take_down(run_dir: &Path, users: &OwnedFd) -> Result<Removal, FirewallError> 
 
 /// Waits for the lock that guards taking and giving back.
 fn lock(run_dir: &Path) -> Result<OwnedFd, FirewallError> {
-    let path = run_dir.join("network.lock");
+    let path = place(run_dir, "lock")?;
     let fd = open(&path)?;
     rustix::fs::flock(&fd, FlockOperation::LockExclusive)
         .map_err(|errno| file("lock", &path, errno))?;
     Ok(fd)
 }
 
-fn users_file(run_dir: &Path) -> PathBuf {
-    run_dir.join("network.users")
+fn users_file(run_dir: &Path) -> Result<PathBuf, FirewallError> {
+    place(run_dir, "users")
+}
+
+/// The file of this kind. Rules belong to a network namespace: engines in containers that share
+/// the run directory have their own.
+fn place(run_dir: &Path, kind: &str) -> Result<PathBuf, FirewallError> {
+    let own = Path::new("/proc/thread-self/ns/net");
+    let found = rustix::fs::stat(own).map_err(|errno| file("look at", own, errno))?;
+    Ok(run_dir.join(format!("network-{}.{kind}", found.st_ino)))
 }
 
 fn open(path: &Path) -> Result<OwnedFd, FirewallError> {

@@ -32,7 +32,7 @@ impl Record {
     /// The record, if there is one of this boot. One that cannot be understood counts as none:
     /// an engine must be able to start after anything.
     pub(super) fn read(run_dir: &Path) -> Result<Option<Self>, FirewallError> {
-        let path = path(run_dir);
+        let path = path(run_dir)?;
         let opened = match std::fs::File::open(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|source| failed("open", &path, source))?,
@@ -53,7 +53,7 @@ impl Record {
 
     /// Replaces the record as a whole.
     pub(super) fn write(&self, run_dir: &Path) -> Result<(), FirewallError> {
-        let path = path(run_dir);
+        let path = path(run_dir)?;
         let new = path.with_extension("new");
         let stored = Stored {
             boot: boot()?,
@@ -66,13 +66,13 @@ impl Record {
     }
 
     pub(super) fn remove(run_dir: &Path) -> Result<(), FirewallError> {
-        let path = path(run_dir);
+        let path = path(run_dir)?;
         std::fs::remove_file(&path).map_err(|source| failed("remove", &path, source))
     }
 }
 
-fn path(run_dir: &Path) -> PathBuf {
-    run_dir.join("network.json")
+fn path(run_dir: &Path) -> Result<PathBuf, FirewallError> {
+    super::place(run_dir, "json")
 }
 
 fn boot() -> Result<String, FirewallError> {
@@ -102,13 +102,13 @@ mod tests {
         };
         record.write(dir.path()).unwrap();
         assert_eq!(Record::read(dir.path()).unwrap(), Some(record));
-        let text = std::fs::read_to_string(path(dir.path())).unwrap();
+        let text = std::fs::read_to_string(path(dir.path()).unwrap()).unwrap();
         let other = text.replace(&boot().unwrap().trim()[..8], "00000000");
         for bad in [other.as_str(), "", "{", "[]", "\u{0}"] {
-            std::fs::write(path(dir.path()), bad).unwrap();
+            std::fs::write(path(dir.path()).unwrap(), bad).unwrap();
             assert_eq!(Record::read(dir.path()).unwrap(), None, "{bad:?}");
         }
-        std::fs::write(path(dir.path()), [0xff, 0xfe]).unwrap();
+        std::fs::write(path(dir.path()).unwrap(), [0xff, 0xfe]).unwrap();
         assert_eq!(Record::read(dir.path()).unwrap(), None);
         Record::remove(dir.path()).unwrap();
         assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
