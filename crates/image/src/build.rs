@@ -11,7 +11,7 @@ use crate::host::HostRoot;
 use crate::layers::{Layers, PROGRAM_DIRECTORIES};
 use crate::lock::Lock;
 use crate::measure::{MeasureError, measure};
-use crate::recipe::{Recipe, TreeFrom};
+use crate::recipe::{Recipe, TemplateDefaults, TreeFrom};
 use crate::record::{ROOTFS, RecordError, TemplateRecord};
 use crate::remove::{RemoveError, remove_tree};
 use crate::sources::{SourcesError, hand_over};
@@ -30,6 +30,16 @@ pub const GUEST_ROOTFS: &str = "/build/rootfs";
 pub const GUEST_RECIPE: &str = "/build/recipe";
 /// Where the script finds what the host hands over, read-only.
 pub const GUEST_INPUTS: &str = "/build/inputs";
+
+/// Directories that every sandbox needs to begin, with their modes: made where a tree lacks them.
+const TOP: &[(&str, u32)] = &[
+    ("dev", 0o755),
+    ("etc", 0o755),
+    ("proc", 0o555),
+    ("run", 0o755),
+    ("sys", 0o555),
+    ("tmp", 0o1777),
+];
 
 const RECIPE: &str = "recipe";
 const INPUTS: &str = "inputs";
@@ -96,6 +106,14 @@ pub enum BuildError {
         /// What is missing.
         missing: String,
     },
+    /// Something in the tree stands where each sandbox gets a mount of its own.
+    #[error("the tree that the recipe of {name} made has no directory in the place of /{path}")]
+    Top {
+        /// The template that is built.
+        name: TemplateName,
+        /// What is no directory.
+        path: &'static str,
+    },
     /// The host's package sources cannot be used.
     #[error(transparent)]
     Sources(#[from] SourcesError),
@@ -153,10 +171,21 @@ pub struct BuildStep {
     pub timeout: Duration,
 }
 
+/// The template in whose sandbox a build runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Parent<'a> {
+    /// What is known about it.
+    pub record: &'a TemplateRecord,
+    /// What the roots of its sandboxes are made of.
+    pub layers: &'a Layers,
+}
+
 /// A build that has begun.
 #[derive(Debug)]
 pub struct Build {
     recipe: Recipe,
+    /// What sandboxes of the parent get by default.
+    inherited: TemplateDefaults,
     store: PathBuf,
     staging: Staging,
     _turn: BuildTurn,
@@ -164,7 +193,7 @@ pub struct Build {
 
 impl Build {
     /// Begins to build `recipe` in the store of templates: checks what it needs and writes what
-    /// its script gets. `parent` are the layers of the recipe's parent.
+    /// its script gets.
     ///
     /// # Errors
     /// [`BuildError`]; nothing is left behind then.
@@ -172,14 +201,23 @@ impl Build {
         turn: BuildTurn,
         store: &Path,
         recipe: Recipe,
-        parent: &Layers,
+        parent: Parent<'_>,
         host: &HostRoot,
     ) -> Result<Self, BuildError> {
-        check_programs(&recipe, parent)?;
+        check_programs(&recipe, parent.layers)?;
         check_room(&recipe, store)?;
         let staging = Staging::new(store)?;
+        let inherited = match recipe.manifest.tree {
+            TreeFrom::Script => TemplateDefaults::default(),
+            TreeFrom::Sandbox => TemplateDefaults {
+                user: Some(parent.record.user.clone()),
+                workdir: parent.record.workdir.clone(),
+                env: parent.record.env.clone(),
+            },
+        };
         let build = Self {
             recipe,
+            inherited,
             store: store.to_owned(),
             staging,
             _turn: turn,
@@ -275,12 +313,32 @@ impl Build {
             rootfs: self.path(ROOTFS),
             usr: None,
         };
+        self.complete_top()?;
         self.check_tree(&layers)?;
         let record = self.record(&layers)?;
         record.write(self.staging.path())?;
         self.staging
             .publish(record.name.as_str(), Survive::PowerCut)?;
         Ok(record)
+    }
+
+    /// Makes the missing ones of [`TOP`]. A link in their place would lead mounts elsewhere.
+    fn complete_top(&self) -> Result<(), BuildError> {
+        for (path, mode) in TOP {
+            let place = self.path(ROOTFS).join(path);
+            match fs::symlink_metadata(&place) {
+                Ok(metadata) if metadata.is_dir() => {}
+                Ok(_) => {
+                    let name = self.recipe.name.clone();
+                    return Err(BuildError::Top { name, path });
+                }
+                Err(_) => {
+                    fs::create_dir(&place)?;
+                    fs::set_permissions(&place, fs::Permissions::from_mode(*mode))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn check_tree(&self, layers: &Layers) -> Result<(), BuildError> {
@@ -312,9 +370,16 @@ impl Build {
         record.description.clone_from(&manifest.description);
         record.parent = Some(manifest.parent.clone());
         record.recipe = Some(self.recipe.hash().to_owned());
-        record.user.clone_from(&manifest.template.user);
-        record.workdir.clone_from(&manifest.template.workdir);
-        record.env.extend(manifest.template.env.clone());
+        // What the recipe says itself comes last.
+        for defaults in [&self.inherited, &manifest.template] {
+            if let Some(user) = &defaults.user {
+                record.user.clone_from(user);
+            }
+            if defaults.workdir.is_some() {
+                record.workdir.clone_from(&defaults.workdir);
+            }
+            record.env.extend(defaults.env.clone());
+        }
         Ok(record)
     }
 

@@ -1,9 +1,10 @@
 //! Builds whose scripts are played by the tests: what is around them.
 #![allow(clippy::unwrap_used)] // clippy knows only the test functions, not their helpers
 
-use soulbox_image::build::{Build, BuildError, BuildTurn};
+use soulbox_image::build::{Build, BuildError, BuildTurn, Parent};
 use soulbox_image::host::HostRoot;
 use soulbox_image::layers::Layers;
+use soulbox_image::measure::TreeSize;
 use soulbox_image::recipe::Recipe;
 use soulbox_image::record::TemplateRecord;
 use soulbox_image::staging::sweep;
@@ -50,12 +51,19 @@ impl Ground {
         let name = name();
         let turn = BuildTurn::try_take(&self.path("store"), &name)?.unwrap();
         let recipe = Recipe::load(name, &self.path("recipe")).unwrap();
-        let parent = Layers {
+        let layers = Layers {
             rootfs: self.path("parent"),
             usr: None,
         };
+        let mut record = TemplateRecord::new(TemplateName::host(), &layers, TreeSize::default());
+        record.user = "parents".to_owned();
+        record.env.insert("PARENT".to_owned(), "yes".to_owned());
+        let parent = Parent {
+            record: &record,
+            layers: &layers,
+        };
         let host = HostRoot::at(&self.path("parent"), Owners::default()).unwrap();
-        Build::begin(turn, &self.path("store"), recipe, &parent, &host)
+        Build::begin(turn, &self.path("store"), recipe, parent, &host)
     }
 
     /// What the script would do to `/build/rootfs`.
@@ -90,7 +98,7 @@ fn a_build_becomes_a_template_with_a_true_record() {
     );
     assert_eq!(
         (record.parent, record.files),
-        (Some(TemplateName::host()), 5)
+        (Some(TemplateName::host()), 11)
     );
     assert_eq!(record.workdir, Some("/work".into()));
     assert_eq!(record.env.get("A"), Some(&"b".to_owned()));
@@ -129,6 +137,43 @@ fn the_step_names_everything_that_the_script_gets() {
     );
     assert!(step.mounts.iter().all(|mount| mount.host.is_dir()));
     assert!(step.mounts[1].host.join(".start.sh").is_file());
+}
+
+#[test]
+fn only_a_tree_that_was_the_parents_inherits_its_defaults() {
+    for (tree, user, inherits) in [("script", "user", false), ("sandbox", "parents", true)] {
+        let ground = Ground::new(&SCRIPT.replace("\"script\"", &format!("\"{tree}\"")));
+        let build = ground.begin().unwrap();
+        ground.play_script(&build);
+        let record = build.finish().unwrap();
+        assert_eq!(
+            (record.user.as_str(), record.env.contains_key("PARENT")),
+            (user, inherits)
+        );
+        assert_eq!(record.env.get("A"), Some(&"b".to_owned()));
+    }
+}
+
+#[test]
+fn every_tree_has_the_directories_that_sandboxes_mount_on() {
+    let ground = Ground::new(SCRIPT);
+    let build = ground.begin().unwrap();
+    ground.play_script(&build);
+    build.finish().unwrap();
+    for path in ["dev", "proc", "sys", "tmp"] {
+        assert!(
+            ground.path("store/mine/rootfs").join(path).is_dir(),
+            "{path}"
+        );
+    }
+    let build = ground.begin().unwrap();
+    ground.play_script(&build);
+    symlink("/etc", build.step(1000).mounts[0].host.join("proc")).unwrap();
+    let refused = build.finish().unwrap_err();
+    assert!(
+        matches!(refused, BuildError::Top { path: "proc", .. }),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -109,7 +109,18 @@ pub struct Template {
     pub record: TemplateRecord,
     /// What the roots of its sandboxes are made of.
     pub layers: Layers,
-    _held: Lock,
+    held: Lock,
+}
+
+impl Template {
+    /// True while new sandboxes of its name would start from the same trees: it was neither
+    /// replaced nor removed. Costs two system calls, so that an engine can keep what it holds and
+    /// need not look up the template for each sandbox. Whether `host` still is as the host is,
+    /// only [`TemplateStore::get`] finds out.
+    pub fn is_current(&self) -> bool {
+        let place = self.layers.rootfs.with_file_name(staging::LOCK);
+        self.held.is_of(&place)
+    }
 }
 
 /// The templates of one machine.
@@ -181,7 +192,7 @@ impl TemplateStore {
                 rootfs: place.join(ROOTFS),
                 usr,
             },
-            _held: held,
+            held,
         })
     }
 

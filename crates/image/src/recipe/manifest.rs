@@ -63,26 +63,17 @@ pub struct Manifest {
     pub expect: Expectation,
 }
 
-/// What sandboxes of a template get by default.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// What sandboxes of a template get by default. Where a recipe changes its own sandbox, what it
+/// does not say is as in its parent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TemplateDefaults {
-    /// The user that commands run as.
-    pub user: String,
+    /// The user that commands run as; `user` when none is given.
+    pub user: Option<String>,
     /// The directory that commands run in; the user's home when none is given.
     pub workdir: Option<PathBuf>,
     /// The environment that commands get.
     pub env: BTreeMap<String, String>,
-}
-
-impl Default for TemplateDefaults {
-    fn default() -> Self {
-        Self {
-            user: "user".to_owned(),
-            workdir: None,
-            env: BTreeMap::new(),
-        }
-    }
 }
 
 /// What a finished tree must have.
@@ -164,7 +155,7 @@ impl Manifest {
         if let Some(name) = self.template.env.keys().find(bad) {
             return Err(format!("{name:?} cannot be the name of a variable"));
         }
-        if self.template.user.is_empty() {
+        if self.template.user.as_deref() == Some("") {
             return Err("user must not be empty".to_owned());
         }
         Ok(())

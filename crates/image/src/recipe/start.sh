@@ -18,3 +18,5 @@ for top in /*; do
     *) cp --archive --one-file-system -- "$top" /build/rootfs/ ;;
   esac
 done
+# /var/lock leads there.
+mkdir -m 1777 /build/rootfs/run/lock

@@ -3,7 +3,7 @@
 use crate::execute::Channel;
 use crate::template::script::{ScriptEnd, ScriptRunner, Stop};
 use crate::template::{TemplateError, TemplateStore};
-use soulbox_image::build::{Build, BuildStep, BuildTurn};
+use soulbox_image::build::{Build, BuildStep, BuildTurn, Parent};
 use soulbox_image::host::{HostError, HostRoot};
 use soulbox_image::progress::{BuildEvent, Lines};
 use soulbox_image::recipe::Recipe;
@@ -111,13 +111,11 @@ impl TemplateStore {
         blocking(move || {
             let parent = store.get(&recipe.manifest.parent)?;
             let host = HostRoot::new().map_err(HostError::from)?;
-            Ok(Build::begin(
-                turn,
-                &store.directory,
-                recipe,
-                &parent.layers,
-                &host,
-            )?)
+            let parent = Parent {
+                record: &parent.record,
+                layers: &parent.layers,
+            };
+            Ok(Build::begin(turn, &store.directory, recipe, parent, &host)?)
         })
         .await
     }

@@ -171,6 +171,20 @@ fn a_template_that_is_held_is_not_removed() {
 }
 
 #[test]
+fn a_template_knows_when_another_took_its_place() {
+    let ground = Ground::new();
+    let held = ground.store().get(&name("parent")).unwrap();
+    assert!(held.is_current());
+    ground.put("parent");
+    assert!(!held.is_current());
+    assert!(ground.store().get(&name("parent")).unwrap().is_current());
+    // Nobody who starts now waits for the old one, and it is not swept away below its users.
+    assert_eq!(ground.store().sweep().unwrap(), 0);
+    drop(held);
+    assert_eq!(ground.store().sweep().unwrap(), 1);
+}
+
+#[test]
 fn what_is_missing_or_built_in_is_said() {
     let ground = Ground::new();
     let store = ground.store();
