@@ -82,7 +82,7 @@ impl Ground {
                     return;
                 }
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         self.store()
             .build(
