@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Gid, Uid};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::rc::Rc;
@@ -38,46 +38,47 @@ pub(crate) struct Accounts {
 
 #[derive(Default)]
 struct Remembered {
-    version: Version,
+    version: Option<Version>,
     text: Arc<str>,
 }
 
 impl Remembered {
     /// The file's text, read again only when the file has changed; empty when it cannot be read.
     fn current(&mut self, path: &str) -> (Version, Arc<str>) {
-        let (version, text) = self.read(path).unwrap_or_default();
-        if let Some(text) = text {
+        let version = std::fs::metadata(path)
+            .ok()
+            .and_then(|known| version_of(&known));
+        if version.is_none() || version != self.version {
+            let (version, text) = read(path).unwrap_or_default();
+            self.version = Some(version);
             self.text = text;
         }
-        if version == Version::default() {
-            self.text = Arc::default();
-        }
-        self.version = version;
-        (version, Arc::clone(&self.text))
+        (self.version.unwrap_or_default(), Arc::clone(&self.text))
     }
+}
 
-    /// The file's version, and its text if that is not the remembered one.
-    fn read(&self, path: &str) -> Option<(Version, Option<Arc<str>>)> {
-        // Non-blocking: a command may have put a named pipe there.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
-        let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        let version = (
-            meta.dev(),
-            meta.ino(),
-            meta.mtime(),
-            meta.mtime_nsec(),
-            meta.size(),
-        );
-        if version == self.version {
-            return Some((version, None));
-        }
-        let mut bytes = Vec::new();
-        file.take(limits::ACCOUNT_FILE)
-            .read_to_end(&mut bytes)
-            .ok()?;
-        Some((version, Some(String::from_utf8_lossy(&bytes).into())))
-    }
+/// The version of a regular file.
+fn version_of(known: &Metadata) -> Option<Version> {
+    let version = (
+        known.dev(),
+        known.ino(),
+        known.mtime(),
+        known.mtime_nsec(),
+        known.size(),
+    );
+    known.is_file().then_some(version)
+}
+
+fn read(path: &str) -> Option<(Version, Arc<str>)> {
+    // Non-blocking: a command may have put a named pipe there.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    let version = version_of(&file.metadata().ok()?)?;
+    let mut bytes = Vec::new();
+    file.take(limits::ACCOUNT_FILE)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    Some((version, String::from_utf8_lossy(&bytes).into()))
 }
 
 impl Accounts {

@@ -2,6 +2,7 @@
 
 use crate::channel::watch;
 use crate::limits;
+use crate::process::oom_score::OomScore;
 use crate::process::reap;
 use crate::server;
 use crate::state::Agent;
@@ -45,6 +46,7 @@ pub(crate) fn run() -> Result<(), BootError> {
         "take the ready pipe from descriptor 4",
         process::take_inherited(READY),
     )?;
+    let oom_score = OomScore::open();
     // Nobody reads this process's memory, not even another root of its sandbox.
     let hide = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     step("forbid being dumped", hide)?;
@@ -58,7 +60,12 @@ pub(crate) fn run() -> Result<(), BootError> {
         "open /dev/null",
         rustix::fs::open("/dev/null", flags, Mode::empty()),
     )?;
-    serve(Agent::new(null, open_files), listener, ready, children)
+    serve(
+        Agent::new(null, open_files, oom_score),
+        listener,
+        ready,
+        children,
+    )
 }
 
 fn serve(

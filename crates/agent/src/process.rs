@@ -10,6 +10,7 @@ pub(crate) mod connect;
 pub(crate) mod end;
 pub(crate) mod input;
 pub(crate) mod list;
+pub(crate) mod oom_score;
 pub(crate) mod output;
 pub(crate) mod pump;
 pub(crate) mod reap;

@@ -1,6 +1,7 @@
 //! What the agent knows: settings, processes, watchers, accounts.
 
 use crate::account::{Account, Accounts};
+use crate::process::oom_score::OomScore;
 use crate::process::table::Table;
 use crate::usage::CpuSample;
 use crate::watch::kept::Watchers;
@@ -43,12 +44,13 @@ pub(crate) struct Agent {
     pub(crate) null: OwnedFd,
     /// The limit of open files that processes get.
     pub(crate) open_files: Rlimit,
+    pub(crate) oom_score: OomScore,
     /// Where output is read to. It grows to one chunk at most and is shared by all processes.
     pub(crate) scratch: RefCell<Vec<u8>>,
 }
 
 impl Agent {
-    pub(crate) fn new(null: OwnedFd, open_files: Rlimit) -> Self {
+    pub(crate) fn new(null: OwnedFd, open_files: Rlimit, oom_score: OomScore) -> Self {
         Self {
             settings: RefCell::default(),
             accounts: Accounts::default(),
@@ -57,6 +59,7 @@ impl Agent {
             cpu: Cell::default(),
             null,
             open_files,
+            oom_score,
             scratch: RefCell::default(),
         }
     }

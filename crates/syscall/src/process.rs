@@ -6,14 +6,13 @@
 
 use crate::clone::last_error;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Resource, Rlimit, Uid};
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
 
 /// Whom a program runs as.
 #[derive(Debug, Clone, Copy)]
@@ -47,8 +46,6 @@ pub struct Program<'a> {
     pub controls_terminal: bool,
     /// Whom it runs as; `None` leaves that as it is.
     pub identity: Option<Identity<'a>>,
-    /// What to write to `/proc/self/oom_score_adj`; a refusal is ignored.
-    pub oom_score_adj: Option<&'a [u8]>,
     /// Its limit of open files; `None` leaves that as it is.
     pub open_files: Option<Rlimit>,
 }
@@ -234,7 +231,12 @@ impl Plan<'_> {
             become_user(identity).map_err(at(Step::Identity))?;
         }
         rustix::process::chdir(program.directory).map_err(at(Step::Directory))?;
-        reset_signals();
+        if HAS_NO_HANDLERS.load(Ordering::Relaxed) {
+            reset_signal(libc::SIGPIPE);
+            block_signals_exactly(0);
+        } else {
+            reset_signals();
+        }
         Err((Step::Execute, self.try_paths()))
     }
 
@@ -246,12 +248,6 @@ impl Plan<'_> {
         rustix::process::setrlimit(Resource::Core, none)?;
         if let Some(limit) = self.program.open_files {
             rustix::process::setrlimit(Resource::Nofile, limit)?;
-        }
-        if let Some(score) = self.program.oom_score_adj {
-            let path = c"/proc/self/oom_score_adj";
-            if let Ok(file) = rustix::fs::open(path, OFlags::WRONLY, Mode::empty()) {
-                let _ = rustix::io::write(file, score);
-            }
         }
         Ok(())
     }
@@ -307,18 +303,27 @@ fn become_user(identity: Identity<'_>) -> rustix::io::Result<()> {
 /// The number of signals that Linux knows (`_NSIG`).
 const SIGNALS: c_int = 64;
 
+/// Whether this program has handlers for no signal and ignores none but `SIGPIPE`, as
+/// [`child_signals`] makes it. Then 63 system calls less, about 15 µs, ready each new program.
+static HAS_NO_HANDLERS: AtomicBool = AtomicBool::new(false);
+
 /// Gives every signal its default disposition and lets all of them through.
 fn reset_signals() {
+    for signal in 1..=SIGNALS {
+        reset_signal(signal);
+    }
+    block_signals_exactly(0);
+}
+
+/// Gives a signal its default disposition.
+fn reset_signal(signal: c_int) {
     // The shape of Linux's own `struct sigaction` on every architecture, with room to spare;
     // all zeroes is the default disposition without flags.
     let default = [0_u64; 4];
-    for signal in 1..=SIGNALS {
-        // SAFETY: Linux reads the structure and writes nothing; this is the raw call, so the C
-        // library's records, which the caller shares, stay as they are. It refuses SIGKILL and
-        // SIGSTOP, which are at their default anyway.
-        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0_usize, 8) };
-    }
-    block_signals_exactly(0);
+    // SAFETY: Linux reads the structure and writes nothing; this is the raw call, so the C
+    // library's records, which a child shares with its caller, stay as they are. It refuses
+    // SIGKILL and SIGSTOP, which are at their default anyway.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0_usize, 8) };
 }
 
 /// Blocks exactly the signals of `mask` (bit n-1 is signal n) for this thread.
@@ -393,7 +398,8 @@ pub fn take_inherited(number: RawFd) -> rustix::io::Result<OwnedFd> {
 /// an end; none is blocked but `SIGCHLD`, which the descriptor tells of instead.
 ///
 /// The descriptor is non-blocking and readable once a child has ended since the last
-/// [`clear_child_signals`]. To be called while the program has one thread.
+/// [`clear_child_signals`]. To be called while the program has one thread, which installs no
+/// handler afterwards.
 ///
 /// # Errors
 /// Linux's own, see `signalfd(2)`.
@@ -401,6 +407,7 @@ pub fn child_signals() -> rustix::io::Result<OwnedFd> {
     reset_signals();
     // SAFETY: ignoring a signal installs no handler.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    HAS_NO_HANDLERS.store(true, Ordering::Relaxed);
     let children = 1_u64 << (libc::SIGCHLD - 1);
     block_signals_exactly(children);
     let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
@@ -466,7 +473,6 @@ mod tests {
             stdio: [null.as_fd(), writer.as_fd(), writer.as_fd()],
             controls_terminal: false,
             identity: None,
-            oom_score_adj: Some(b"500"),
             open_files: Some(Rlimit {
                 current: Some(77),
                 maximum: Some(99),
@@ -486,18 +492,17 @@ mod tests {
 
     #[test]
     fn a_program_gets_what_it_was_given_and_no_more() {
-        let script = "echo $COLOUR; pwd; ulimit -n; ulimit -Hn; ulimit -c; \
-            cat /proc/self/oom_score_adj; ls /proc/self/fd; grep -E '^Sig(Blk|Ign)' \
+        let script = "echo $COLOUR; pwd; ulimit -n; ulimit -Hn; ulimit -c; ls /proc/self/fd; grep -E '^Sig(Blk|Ign)' \
             /proc/self/status; cut -d' ' -f5,6 /proc/$$/stat; echo $$ $$";
         let (status, text) = run(&case(&["/bin/bash"], &["bash", "-c", script])).unwrap();
         assert_eq!(status.exit_status(), Some(0));
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
-        assert_eq!(lines[..6], ["blue", "/", "77", "99", "0", "500"], "{text}");
+        assert_eq!(lines[..5], ["blue", "/", "77", "99", "0"], "{text}");
         // `ls` itself has the directory open as the fourth.
-        assert_eq!(lines[6..10], ["0", "1", "2", "3"], "{text}");
-        assert_eq!(lines[10], "SigBlk:\t0000000000000000");
-        assert_eq!(lines[11], "SigIgn:\t0000000000000000");
-        assert_eq!(lines[12], lines[13], "leader of its session and group");
+        assert_eq!(lines[5..9], ["0", "1", "2", "3"], "{text}");
+        assert_eq!(lines[9], "SigBlk:\t0000000000000000");
+        assert_eq!(lines[10], "SigIgn:\t0000000000000000");
+        assert_eq!(lines[11], lines[12], "leader of its session and group");
     }
 
     #[test]
@@ -566,7 +571,6 @@ mod tests {
             stdio: [null.as_fd(), writer.as_fd(), null.as_fd()],
             controls_terminal: false,
             identity: Some(identity),
-            oom_score_adj: None,
             open_files: None,
         };
         let result = start(&program);

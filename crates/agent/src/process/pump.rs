@@ -22,6 +22,8 @@ pub(crate) async fn run(
     outputs: Outputs,
     deadline: Option<Instant>,
 ) {
+    // By now the answer to the start is on its way.
+    agent.oom_score.lower();
     let mut carried = pin!(carry(&agent, &process, outputs));
     if let Some(deadline) = deadline {
         tokio::select! {

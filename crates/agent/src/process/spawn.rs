@@ -16,7 +16,7 @@ use soulbox_wire::connect::{Code, RpcError};
 use soulbox_wire::envd::process::{Output, ProcessConfig, PtySize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::rc::Rc;
@@ -24,10 +24,6 @@ use tokio::io::unix::AsyncFd;
 
 /// Where programs are looked for, unless the request or `/init` says otherwise.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Makes commands the first to be ended when memory runs out, long before the agent, which
-/// starts with 0 (1000 would be certain death beside anything else).
-const OOM_SCORE_ADJ: &[u8] = b"500";
 
 /// What standard input, output and error a process gets.
 #[derive(Clone, Copy)]
@@ -85,6 +81,7 @@ pub(crate) fn spawn(
     } else {
         stdin
     };
+    agent.oom_score.raise();
     let pid = start(&Program {
         paths: &paths,
         arguments: &arguments,
@@ -93,10 +90,9 @@ pub(crate) fn spawn(
         stdio: [stdin, ends.stdout.as_fd(), stderr],
         controls_terminal: on_terminal,
         identity: identity(account),
-        oom_score_adj: Some(OOM_SCORE_ADJ),
         open_files: Some(agent.open_files),
     })
-    .map_err(|error| start_error(&error, config, account))?;
+    .map_err(|error| start_error(&error, config, account, &directory))?;
     Ok(Spawned {
         pid,
         input,
@@ -114,7 +110,13 @@ fn identity(account: &Account) -> Option<Identity<'_>> {
     })
 }
 
-fn start_error(error: &StartError, config: &ProcessConfig, account: &Account) -> RpcError {
+fn start_error(
+    error: &StartError,
+    config: &ProcessConfig,
+    account: &Account,
+    directory: &CStr,
+) -> RpcError {
+    let directory = directory.to_string_lossy();
     let code = match (error.step, error.errno) {
         (Step::Identity, _) => Code::PermissionDenied,
         (Step::Clone, Errno::AGAIN | Errno::NOMEM) => Code::ResourceExhausted,
@@ -123,7 +125,10 @@ fn start_error(error: &StartError, config: &ProcessConfig, account: &Account) ->
     };
     let what = match error.step {
         Step::Execute => format!("cannot start '{}': {}", config.cmd, error.errno),
-        Step::Directory => format!("cannot enter the working directory: {}", error.errno),
+        Step::Directory if matches!(error.errno, Errno::NOENT | Errno::NOTDIR) => {
+            format!("cwd '{directory}' does not exist")
+        }
+        Step::Directory => format!("cannot enter cwd '{directory}': {}", error.errno),
         Step::Identity => format!("cannot become user '{}': {}", account.name, error.errno),
         _ => format!("cannot start '{}': {error}", config.cmd),
     };
@@ -149,10 +154,6 @@ fn working_directory(
         settings.default_workdir.as_deref(),
     )
     .map_err(|error| RpcError::new(Code::InvalidArgument, error.to_string()))?;
-    if !resolved.is_dir() {
-        let message = format!("cwd '{}' does not exist", resolved.display());
-        return Err(RpcError::new(Code::InvalidArgument, message));
-    }
     c_string(resolved.as_os_str().as_bytes())
 }
 

@@ -39,7 +39,8 @@ pub(crate) fn start(
             stdin: request.stdin.unwrap_or(true),
         },
     };
-    let spawned = spawn(agent, &account, &config, wiring)?;
+    let spawned = spawn(agent, &account, &config, wiring);
+    let spawned = spawned.inspect_err(|_| agent.oom_score.lower())?;
     let process = Rc::new(Process::new(
         spawned.pid,
         config,
