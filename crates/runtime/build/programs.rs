@@ -18,6 +18,10 @@ const INNER: &str = "SOULBOX_INNER_BUILD";
 /// A directory with both programs ready-made, for packagers and quick checks.
 const READY_MADE: &str = "SOULBOX_PROGRAMS_DIR";
 
+/// No relocation at start: a third less private memory in each sandbox, at the price of a known
+/// address of the program itself (heap and stack stay random).
+const FIXED: &str = "-Crelocation-model=static";
+
 /// Puts both programs into `OUT_DIR`.
 pub(crate) fn build() -> Result<(), String> {
     println!("cargo::rerun-if-env-changed={READY_MADE}");
@@ -60,7 +64,7 @@ fn choose_target(arch: &str) -> Result<(String, Vec<&'static str>), String> {
         .map_err(|error| format!("cannot run rustc: {error}"))?;
     let libraries = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if output.status.success() && Path::new(&libraries).is_dir() {
-        return Ok((musl, Vec::new()));
+        return Ok((musl, vec![FIXED]));
     }
     println!(
         "cargo::warning=the target {musl} is not installed, so the agent is linked with this \
@@ -68,7 +72,7 @@ fn choose_target(arch: &str) -> Result<(String, Vec<&'static str>), String> {
     );
     Ok((
         format!("{arch}-unknown-linux-gnu"),
-        vec!["-Ctarget-feature=+crt-static"],
+        vec![FIXED, "-Ctarget-feature=+crt-static"],
     ))
 }
 
@@ -104,9 +108,7 @@ fn run_cargo(target: &Path, triple: &str, flags: &[&str]) -> Result<(), String> 
     for (package, binary) in PROGRAMS {
         cargo.args(["-p", package, "--bin", binary]);
     }
-    if !flags.is_empty() {
-        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     let status = cargo
         .status()
         .map_err(|error| format!("cannot run cargo: {error}"))?;

@@ -125,7 +125,7 @@ pub struct Create {
     pub layers: Vec<Layer>,
     /// Where its writes go.
     pub storage: Storage,
-    /// The size of `/dev/shm` in bytes.
+    /// The size of `/dev/shm` in bytes, where it is not a part of an in-memory storage.
     pub shm: u64,
     /// Directories and files of the host in it.
     pub mounts: Vec<GuestMount>,

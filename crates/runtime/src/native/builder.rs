@@ -132,7 +132,7 @@ impl Builder {
             .step(|| "find the child".to_owned())?;
         write_id_maps(child.pid, root_id)?;
         let user_namespace = tree::user_namespace(child.pid)?;
-        let overlays = tree::make(
+        let trees = tree::make(
             &create.layers,
             &create.storage,
             root_id,
@@ -149,20 +149,20 @@ impl Builder {
         let (ready, ready_child) =
             pipe_with(PipeFlags::CLOEXEC).step(|| "make the ready pipe".to_owned())?;
         child.ready = Some(ready);
-        let all: Vec<BorrowedFd<'_>> = overlays
+        let order = Order::Build {
+            entrances: entrances.len(),
+            shm: trees.shm.is_some(),
+        };
+        let all: Vec<BorrowedFd<'_>> = trees
+            .overlays
             .iter()
             .chain(&mounts)
             .chain(&entrances)
+            .chain(&trees.shm)
             .chain([&listener, &ready_child, &self.agent])
             .map(AsFd::as_fd)
             .collect();
-        send(
-            child.channel.as_ref(),
-            &Order::Build {
-                entrances: entrances.len(),
-            },
-            &all,
-        )?;
+        send(child.channel.as_ref(), &order, &all)?;
         sandbox.lap("tree");
         Ok(())
     }

@@ -23,10 +23,12 @@ use std::time::Instant;
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
     /// The id maps are written. Descriptors, in this order: the overlays, the mounts, the v1
-    /// cgroups' entrances, the agent's listener, its ready pipe, its program.
+    /// cgroups' entrances, `/dev/shm`, the agent's listener, its ready pipe, its program.
     Build {
         /// How many v1 entrances come.
         entrances: usize,
+        /// Whether a directory for `/dev/shm` comes.
+        shm: bool,
     },
     /// Run the agent.
     Run,
@@ -78,8 +80,8 @@ fn build_and_execute(
     views: &[View],
     channel: &OwnedFd,
 ) -> Result<Never, StepError> {
-    let (entrances, descriptors) = match receive(channel)? {
-        (Order::Build { entrances }, descriptors) => (entrances, descriptors),
+    let (entrances, shm, descriptors) = match receive(channel)? {
+        (Order::Build { entrances, shm }, descriptors) => (entrances, shm, descriptors),
         (Order::Run, _) => return Err(Errno::PROTO).step(|| "begin with running".to_owned()),
     };
     let mut clock = Clock::start();
@@ -88,20 +90,24 @@ fn build_and_execute(
     let overlays = take(create.layers.len());
     let mounts = take(create.mounts.len());
     let entrances = take(entrances);
+    let shm = take(usize::from(shm)).pop();
     let Ok([listener, ready, program]) = <[OwnedFd; 3]>::try_from(take(3)) else {
         return Err(Errno::PROTO).step(|| "find the descriptors in the order".to_owned());
     };
     become_root()?;
-    enter_cgroups(&entrances)?;
-    drop(entrances);
-    clock.lap("join");
-    assemble(create, views, &overlays, &mounts)?;
-    drop((overlays, mounts));
+    assemble(create, views, &overlays, shm.as_ref())?;
+    super::guest_mount::attach_all(ROOT, &create.mounts, &mounts)?;
+    drop((overlays, mounts, shm));
     clock.lap("mounts");
     change_root()?;
     rustix::system::sethostname(HOST_NAME).step(|| "set the host name".to_owned())?;
     reset_limits()?;
     clock.lap("root");
+    // Not before the mounts: Linux keeps lists for each pair of a memory cgroup and a file system
+    // that a process of it has made files in, and what the agent does not touch needs none.
+    enter_cgroups(&entrances)?;
+    drop(entrances);
+    clock.lap("join");
     restrict()?;
     clock.lap("restrict");
     report(channel, &Report::Built { phases: clock.laps })?;
@@ -176,7 +182,7 @@ fn assemble(
     create: &Create,
     views: &[View],
     overlays: &[OwnedFd],
-    mounts: &[OwnedFd],
+    shm: Option<&OwnedFd>,
 ) -> Result<(), StepError> {
     for (layer, overlay) in create.layers.iter().zip(overlays) {
         home::attach(
@@ -203,8 +209,13 @@ fn assemble(
         home::attach(group, &format!("{ROOT}{}", view.guest))?;
     }
     let no_devices = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    let shm = home::tmpfs(&format!("mode=1777,size={}", create.shm), no_devices)?;
-    home::attach(shm, &format!("{ROOT}/dev/shm"))?;
+    match shm {
+        Some(shm) => home::attach(shm, &format!("{ROOT}/dev/shm"))?,
+        None => {
+            let shm = home::tmpfs(&format!("mode=1777,size={}", create.shm), no_devices)?;
+            home::attach(shm, &format!("{ROOT}/dev/shm"))?;
+        }
+    }
     let terminals = home::filesystem(
         "devpts",
         // Group 5 is `tty` in every Linux distribution. All sandboxes of the machine share 4096
@@ -212,8 +223,7 @@ fn assemble(
         "newinstance,ptmxmode=0666,mode=0620,gid=5,max=256",
         MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
     )?;
-    home::attach(terminals, &format!("{ROOT}/dev/pts"))?;
-    super::guest_mount::attach_all(ROOT, &create.mounts, mounts)
+    home::attach(terminals, &format!("{ROOT}/dev/pts"))
 }
 
 /// Makes [`ROOT`] the root and lets go of everything else.

@@ -25,7 +25,7 @@ pub(super) fn make(
     storage: &Storage,
     root_id: u32,
     user_namespace: BorrowedFd<'_>,
-) -> Result<Vec<OwnedFd>, StepError> {
+) -> Result<Trees, StepError> {
     let upper = match storage {
         Storage::Memory { size, inodes } => {
             let options = format!("size={size},nr_inodes={inodes},mode=0700");
@@ -38,9 +38,52 @@ pub(super) fn make(
         let parts = prepare_upper(&upper, number, root_id)?;
         overlay(layer, &parts, user_namespace)
     });
-    let overlays = overlays.collect::<Result<Vec<_>, _>>();
+    let trees = overlays
+        .collect::<Result<Vec<_>, _>>()
+        .and_then(|overlays| {
+            let shm = match storage {
+                Storage::Memory { .. } => Some(shared_memory(&upper, root_id)?),
+                Storage::Directory { .. } => None,
+            };
+            Ok(Trees { overlays, shm })
+        });
     home::detach(UPPER)?;
-    overlays
+    trees
+}
+
+/// The trees of one sandbox.
+pub(super) struct Trees {
+    /// One overlay per layer.
+    pub(super) overlays: Vec<OwnedFd>,
+    /// What becomes `/dev/shm`, when it is a part of the writable layer.
+    pub(super) shm: Option<OwnedFd>,
+}
+
+/// A directory of an in-memory layer for `/dev/shm`: a file system of its own would take another
+/// 20 KB of Linux's memory in every sandbox.
+fn shared_memory(storage: &OwnedFd, root_id: u32) -> Result<OwnedFd, StepError> {
+    let make = || -> Result<(), Errno> {
+        rustix::fs::mkdirat(storage, "shm", Mode::from(0o700))?;
+        give(storage, "shm", root_id)?;
+        // Not with mkdirat, from whose mode the umask is taken.
+        rustix::fs::chmodat(storage, "shm", Mode::from(0o1777), AtFlags::empty())
+    };
+    make().step(|| "make the directory for /dev/shm".to_owned())?;
+    let shm = home::open_tree_copy(&format!("{UPPER}/shm"))?;
+    set_attributes(
+        shm.as_fd(),
+        Attributes::NO_SUID | Attributes::NO_DEVICES,
+        None,
+        false,
+    )
+    .step(|| "protect /dev/shm".to_owned())?;
+    Ok(shm)
+}
+
+/// Gives a directory of the storage to the sandbox's root.
+fn give(storage: &OwnedFd, name: &str, root_id: u32) -> Result<(), Errno> {
+    let (uid, gid) = (Uid::from_raw(root_id), Gid::from_raw(root_id));
+    rustix::fs::chownat(storage, name, Some(uid), Some(gid), AtFlags::empty())
 }
 
 /// The paths of one overlay's writable and work directory.
@@ -57,16 +100,7 @@ fn prepare_upper(storage: &OwnedFd, number: usize, root_id: u32) -> Result<Upper
     };
     make(&upper)
         .and_then(|()| make(&work))
-        .and_then(|()| {
-            let (uid, gid) = (Uid::from_raw(root_id), Gid::from_raw(root_id));
-            rustix::fs::chownat(
-                storage,
-                upper.as_str(),
-                Some(uid),
-                Some(gid),
-                AtFlags::empty(),
-            )
-        })
+        .and_then(|()| give(storage, &upper, root_id))
         .step(|| "make the writable layer's directories".to_owned())?;
     Ok(UpperParts {
         upper: format!("{UPPER}/{upper}"),
