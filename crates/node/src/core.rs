@@ -83,15 +83,18 @@ impl Core {
         crate::reclaim::sweep_walls(&paths.machine_dir);
         let workplace = Workplace::make(&paths.run_dir, &paths.data_dir)?;
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let driver = NativeDriver::start(Init {
+        let starting = NativeDriver::start(Init {
             generation: GENERATION,
             roots: vec![text(&paths.data_dir), tree_source::HOST_TREE.to_owned()],
             scratch: text(workplace.scratch()),
             cgroup: CGROUP.to_owned(),
             id_base: ID_BASE,
             subnet: settings.network.subnet.to_string(),
-        })
-        .await?;
+        });
+        let limit = settings.spawner.start_timeout;
+        let driver = tokio::time::timeout(limit, starting)
+            .await
+            .map_err(|_| NodeError::Timeout(limit))??;
         let holder = driver
             .spawner_pid()
             .and_then(Holder::of)
@@ -286,7 +289,16 @@ impl Core {
     /// Makes nothing more, ends everything and gives all of it back.
     pub(crate) async fn stop(&self) {
         self.creates.close();
-        self.driver.stop().await;
+        let limit = self.settings.spawner.destroy_timeout;
+        if tokio::time::timeout(limit, self.driver.stop())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                ?limit,
+                "sandboxes do not end; the next engine reclaims what is left"
+            );
+        }
         if let Some(internet) = self.internet.get() {
             internet.stop().await;
         }

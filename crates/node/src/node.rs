@@ -15,7 +15,7 @@ use soulbox_runtime::native::driver::DriverError;
 use soulbox_settings::Settings;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// An engine that cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum NodeError {
     /// The driver cannot work on this host.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// The spawner does not say that it is there.
+    #[error("the spawner said nothing for {0:?} (setting spawner.start_timeout)")]
+    Timeout(Duration),
     /// Not run by root.
     #[error("sandboxes need root on this host: run it with sudo")]
     NotRoot,
@@ -70,6 +73,9 @@ pub enum CreateError {
     /// The agent did not take the sandbox's environment.
     #[error("cannot set up the sandbox")]
     Agent(#[from] AgentError),
+    /// It took too long.
+    #[error("the sandbox was not ready after {0:?} (setting spawner.create_timeout)")]
+    Timeout(Duration),
     /// The engine is being stopped.
     #[error("the engine is being stopped")]
     Stopping,
@@ -107,7 +113,11 @@ impl Node {
             .await
             .map_err(|_| CreateError::Stopping)?;
         core.check_walls(spec.network).await?;
-        let waiting = core.take_or_make(&self.pools, &spec).await?;
+        let limit = core.settings.spawner.create_timeout;
+        // What was begun is given back when this is dropped.
+        let waiting = tokio::time::timeout(limit, core.take_or_make(&self.pools, &spec))
+            .await
+            .map_err(|_| CreateError::Timeout(limit))??;
         core.hand_out(waiting, spec, begin).await
     }
 

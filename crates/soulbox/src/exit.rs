@@ -20,7 +20,9 @@ Exit codes:
   246       the disk was full
   247       the output limit was reached
   248       ended on request: Ctrl-C, SIGTERM, SIGHUP
-  249       a fault in SoulBox";
+  249       a fault in SoulBox
+The code's own exit code passes through whatever it is; --json tells the cause apart.
+Verbs other than run and shell exit with 1 when their answer is no.";
 
 impl Exit {
     /// Everything went well.

@@ -16,7 +16,8 @@ section! {
             Duration::from_millis(100),
             Duration::from_secs(300),
         );
-        /// How long the end of a sandbox may take: its last process gone, its cgroups removed.
+        /// How long an engine that stops waits for the end of its sandboxes; what is left then is
+        /// reclaimed by the next one.
         destroy_timeout: Duration = |_| Duration::from_secs(30), Accept::between(
             Duration::from_millis(100),
             Duration::from_secs(300),

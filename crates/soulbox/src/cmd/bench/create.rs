@@ -22,8 +22,8 @@ Examples:
 /// while disturbs all of them.
 const TURN: u32 = 10;
 
-/// How many are parked: a quarter of a turn waits for the next, as in a server that is busy.
-const PARKED: u32 = 8;
+/// How many wait, prepared or parked.
+const WAITING: u32 = 8;
 
 /// Flags of `soulbox bench create`.
 #[derive(Debug, clap::Args)]
@@ -49,10 +49,12 @@ impl Variant {
         global: &Global,
         name: &str,
         ready: Ready,
-        network: NetworkMode,
+        (template, network): (&str, NetworkMode),
     ) -> Result<Self, Failure> {
+        let node = bed::start(global, ready).await?;
+        node.keep_ready(bed::spec(&node, template, network)?);
         Ok(Self {
-            node: bed::start(global, ready).await?,
+            node,
             network,
             create: Times::of(format!("create, {name}"))?,
             destroy: Times::of(format!("destroy, {name}"))?,
@@ -86,21 +88,25 @@ pub(super) async fn measure(global: &Global, args: &Args) -> Result<Report, Fail
     };
     let parked = Ready {
         slots: 8,
-        parked: PARKED,
+        parked: WAITING,
         ..Ready::default()
     };
-    let (none, internet) = (NetworkMode::None, NetworkMode::Internet);
+    let prepared = Ready {
+        slots: 8,
+        prepared: WAITING,
+        ..Ready::default()
+    };
+    let template = args.common.template.as_str();
+    let none = (template, NetworkMode::None);
+    let internet = (template, NetworkMode::Internet);
+    let fresh = Ready::default();
     let mut variants = vec![
-        Variant::new(global, "everything fresh", Ready::default(), none).await?,
+        Variant::new(global, "everything fresh", fresh, none).await?,
         Variant::new(global, "slots from the pool", slots, none).await?,
+        Variant::new(global, "prepared", prepared, none).await?,
         Variant::new(global, "parked", parked, none).await?,
-        Variant::new(
-            global,
-            "everything fresh, with internet",
-            Ready::default(),
-            internet,
-        )
-        .await?,
+        Variant::new(global, "everything fresh, with internet", fresh, internet).await?,
+        Variant::new(global, "parked, with internet", parked, internet).await?,
     ];
     let baselines = Baseline::there();
     let mut others = baselines
