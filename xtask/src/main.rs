@@ -1,5 +1,6 @@
 //! The tasks around the code, one file for each: `cargo xtask <task>`.
 
+mod benchmarks;
 mod check;
 mod docs;
 mod layers;
@@ -15,6 +16,7 @@ usage: cargo xtask <task>
   check          format, lints, layers, documents and all tests: what CI does after installing
   prepush        check, then licences and sources of dependencies: run it before a push
   layers         fail when a crate depends on one above it, or holds unsafe code it must not
+  benchmarks     write docs/benchmarks.md from docs/bench/*.json
   docs [--check] write docs/settings.md and docs/cli.md, or fail when they are not up to date";
 
 fn main() -> ExitCode {
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
             ["check"] => check::check(),
             ["prepush"] => check::prepush(),
             ["layers"] => layers::check(),
+            ["benchmarks"] => benchmarks::write(),
             ["docs"] => docs::write(),
             ["docs", "--check"] => docs::check(),
             _ => Err(USAGE.to_owned()),

@@ -1,0 +1,296 @@
+//! `docs/benchmarks.md`, made from the JSON that `soulbox bench` printed into `docs/bench/`.
+
+use crate::tell;
+use serde::Deserialize;
+use std::fmt::Write;
+use std::fs;
+
+/// The document.
+pub(crate) const PATH: &str = "docs/benchmarks.md";
+
+/// Where the JSON is.
+const DIRECTORY: &str = "docs/bench";
+
+/// The questions, in the order of the document, and how each file is made.
+const BENCHES: [(&str, &str); 5] = [
+    ("create", "soulbox bench create --template base --count 500"),
+    ("exec", "soulbox bench exec --template base --count 2000"),
+    (
+        "run",
+        "soulbox bench run --template base --count 2000 --at-once 2",
+    ),
+    (
+        "memory",
+        "soulbox bench memory --template base --count 1000",
+    ),
+    ("leak", "soulbox bench leak --template base --cycles 10000"),
+];
+
+/// Which number of a row is held against a mark.
+enum Of {
+    P50(f64),
+    P99(f64),
+    /// At most so many times the same percentile of another row.
+    P99Times(f64, &'static str),
+    P50Times(f64, &'static str),
+    AtLeastPerSecond(f64),
+    AtLeastPerSecondTimes(f64, &'static str),
+    AtMost(f64),
+}
+
+/// What the product is held to: bench, row, demand. Times in milliseconds.
+const MARKS: [(&str, &str, Of); 18] = [
+    ("create", "create, everything fresh", Of::P50(2.5)),
+    (
+        "create",
+        "create, everything fresh",
+        Of::P99Times(3.0, "unshare /bin/true, to its end"),
+    ),
+    ("create", "create, prepared", Of::P50(1.0)),
+    ("create", "create, prepared", Of::P99(3.0)),
+    ("create", "create, parked", Of::P50(0.2)),
+    ("create", "create, parked", Of::P99(1.0)),
+    ("exec", "/bin/true in a live sandbox", Of::P50(0.7)),
+    ("exec", "/bin/true in a live sandbox", Of::P99(1.5)),
+    (
+        "run",
+        "python hello, fresh sandbox, to its result",
+        Of::P50(13.0),
+    ),
+    (
+        "run",
+        "python hello, fresh sandbox, to its result",
+        Of::P99(20.0),
+    ),
+    (
+        "run",
+        "python hello, fresh sandbox, to its removal",
+        Of::P50Times(1.0, "python hello, bwrap"),
+    ),
+    (
+        "run",
+        "create + true + destroy, everything fresh, 2 at once",
+        Of::AtLeastPerSecond(350.0),
+    ),
+    (
+        "run",
+        "create + true + destroy, everything fresh, 2 at once",
+        Of::AtLeastPerSecondTimes(1.4, "bwrap, 2 at once"),
+    ),
+    (
+        "memory",
+        "sandboxes alive at once",
+        Of::AtLeastPerSecond(1000.0),
+    ),
+    (
+        "memory",
+        "the machine's free memory, each, no network",
+        Of::AtMost(600.0),
+    ),
+    (
+        "memory",
+        "the machine's free memory, each, internet",
+        Of::AtMost(900.0),
+    ),
+    ("leak", "cycles", Of::AtLeastPerSecond(10_000.0)),
+    ("leak", "descriptors", Of::AtMost(0.0)),
+];
+
+#[derive(Deserialize)]
+struct Report {
+    machine: Machine,
+    load_before: [f64; 3],
+    load_after: [f64; 3],
+    version: String,
+    times: Vec<Row>,
+    figures: Vec<Figure>,
+}
+
+#[derive(Deserialize)]
+struct Machine {
+    cpu: String,
+    cores: usize,
+    memory_mib: u64,
+    linux: String,
+    cgroups: String,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    name: String,
+    count: u64,
+    min_us: f64,
+    p50_us: f64,
+    p90_us: f64,
+    p99_us: f64,
+    max_us: f64,
+    per_second: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Figure {
+    name: String,
+    value: f64,
+    unit: String,
+    good: Option<bool>,
+}
+
+/// Writes the document.
+pub(crate) fn write() -> Result<(), String> {
+    fs::write(PATH, document()?).map_err(|error| format!("{PATH}: {error}"))?;
+    tell(&format!("wrote {PATH}"));
+    Ok(())
+}
+
+/// The document as the JSON says.
+pub(crate) fn document() -> Result<String, String> {
+    let reports = BENCHES
+        .iter()
+        .map(|(name, _)| Ok((*name, read(name)?)))
+        .collect::<Result<Vec<_>, String>>()?;
+    let mut page = String::from(
+        "# Benchmarks\n\n<!-- Made by `cargo xtask benchmarks` from docs/bench/*.json. Do not edit. -->\n",
+    );
+    if let Some((_, first)) = reports.first() {
+        let m = &first.machine;
+        let _ = write!(
+            page,
+            "\nMeasured with SoulBox {} on {} x {}, {} MiB, Linux {}, cgroups {}, otherwise idle.\n\
+             Times are in milliseconds. Other tools were measured in the same run, turn and turn about.\n",
+            first.version, m.cores, m.cpu, m.memory_mib, m.linux, m.cgroups
+        );
+    }
+    marks(&reports, &mut page)?;
+    for ((name, command), (_, report)) in BENCHES.iter().zip(&reports) {
+        let _ = write!(
+            page,
+            "\n## {name}\n\n`{command}`, load {:.2} before and {:.2} after.\n\n",
+            report.load_before[0], report.load_after[0]
+        );
+        tables(report, &mut page);
+    }
+    Ok(page)
+}
+
+fn read(name: &str) -> Result<Report, String> {
+    let path = format!("{DIRECTORY}/{name}.json");
+    let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    serde_json::from_str(&text).map_err(|error| format!("{path}: {error}"))
+}
+
+/// The table of what is demanded and what was found.
+fn marks(reports: &[(&str, Report)], page: &mut String) -> Result<(), String> {
+    page.push_str("\n## Marks\n\n| What | Mark | Found | |\n|---|---|---|---|\n");
+    for (bench, name, of) in &MARKS {
+        let report = reports
+            .iter()
+            .find(|(found, _)| found == bench)
+            .map(|(_, report)| report);
+        let report = report.ok_or_else(|| format!("no bench is called {bench}"))?;
+        let (mark, found, met) = hold(report, name, of)?;
+        let met = if met { "met" } else { "**missed**" };
+        let _ = writeln!(page, "| {name} | {mark} | {found} | {met} |");
+    }
+    Ok(())
+}
+
+fn hold(report: &Report, name: &str, of: &Of) -> Result<(String, String, bool), String> {
+    let row = |name: &str| {
+        let row = report.times.iter().find(|row| row.name == name);
+        row.ok_or_else(|| format!("the bench has no row {name:?}"))
+    };
+    let figure = |name: &str| {
+        let figure = report.figures.iter().find(|figure| figure.name == name);
+        figure.map(|figure| figure.value)
+    };
+    let ms = |us: f64| us / 1000.0;
+    Ok(match of {
+        Of::P50(most) => {
+            let found = ms(row(name)?.p50_us);
+            (
+                format!("p50 ≤ {most} ms"),
+                format!("{found:.3} ms"),
+                found <= *most,
+            )
+        }
+        Of::P99(most) => {
+            let found = ms(row(name)?.p99_us);
+            (
+                format!("p99 ≤ {most} ms"),
+                format!("{found:.3} ms"),
+                found <= *most,
+            )
+        }
+        Of::P99Times(times, other) => {
+            let (found, other_is) = (ms(row(name)?.p99_us), ms(row(other)?.p99_us));
+            let mark = format!("p99 ≤ {times} × {other}");
+            (
+                mark,
+                format!("{found:.3} / {other_is:.3} ms"),
+                found <= times * other_is,
+            )
+        }
+        Of::P50Times(times, other) => {
+            let (found, other_is) = (ms(row(name)?.p50_us), ms(row(other)?.p50_us));
+            let mark = format!("p50 ≤ {times} × {other}");
+            (
+                mark,
+                format!("{found:.3} / {other_is:.3} ms"),
+                found <= times * other_is,
+            )
+        }
+        Of::AtLeastPerSecond(least) => {
+            let found = match figure(name) {
+                Some(value) => value,
+                None => row(name)?.per_second.unwrap_or(0.0),
+            };
+            (format!("≥ {least}"), format!("{found:.0}"), found >= *least)
+        }
+        Of::AtLeastPerSecondTimes(times, other) => {
+            let found = row(name)?.per_second.unwrap_or(0.0);
+            let other_is = row(other)?.per_second.unwrap_or(f64::INFINITY);
+            let mark = format!("≥ {times} × {other}");
+            (
+                mark,
+                format!("{found:.0} / {other_is:.0} per s"),
+                found >= times * other_is,
+            )
+        }
+        Of::AtMost(most) => {
+            let found = figure(name).ok_or_else(|| format!("the bench has no figure {name:?}"))?;
+            (format!("≤ {most}"), format!("{found:.1}"), found <= *most)
+        }
+    })
+}
+
+fn tables(report: &Report, page: &mut String) {
+    if !report.times.is_empty() {
+        page.push_str("| ms | count | min | p50 | p90 | p99 | max | per second |\n");
+        page.push_str("|---|---|---|---|---|---|---|---|\n");
+    }
+    for row in &report.times {
+        let _ = write!(page, "| {} | {} |", row.name, row.count);
+        for us in [row.min_us, row.p50_us, row.p90_us, row.p99_us, row.max_us] {
+            let _ = write!(page, " {:.3} |", us / 1000.0);
+        }
+        let rate = row
+            .per_second
+            .map_or_else(String::new, |rate| format!("{rate:.0}"));
+        let _ = writeln!(page, " {rate} |");
+    }
+    if !report.figures.is_empty() {
+        page.push_str("\n| figure | value | |\n|---|---|---|\n");
+    }
+    for figure in &report.figures {
+        let good = match figure.good {
+            Some(true) => "good",
+            Some(false) => "**bad**",
+            None => "",
+        };
+        let _ = writeln!(
+            page,
+            "| {} | {:.1} {} | {good} |",
+            figure.name, figure.value, figure.unit
+        );
+    }
+}
