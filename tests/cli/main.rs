@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used)] // a test that cannot be set up has failed
 
+mod bench;
 mod completion;
 mod config;
 mod doctor;
@@ -17,5 +18,6 @@ mod limits;
 mod mount;
 mod output;
 mod run;
+mod shell;
 mod template;
 mod usage;
