@@ -1,6 +1,7 @@
 //! An engine with directories of its own, and what it must leave behind: nothing.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use soulbox_model::{Isolation, NetworkMode, SandboxSpec, TemplateName};
 use soulbox_node::{Node, Sandbox};
