@@ -10,6 +10,7 @@ mod ending;
 mod environment;
 mod files;
 mod help;
+mod host;
 mod input;
 mod json;
 mod language;

@@ -57,7 +57,7 @@ pub(crate) async fn create(node: &Node, spec: SandboxSpec) -> Result<Sandbox, Fa
     let limits = spec.limits;
     node.create(spec).await.map_err(|error| match &error {
         CreateError::Limit(error) => Failure::of(Exit::USAGE, error),
-        CreateError::Template(error) => no_template(node.settings(), error),
+        CreateError::Template(error @ TreeError::Missing(_)) => no_template(node.settings(), error),
         CreateError::Mount(error) => bad_mount(error),
         CreateError::Driver(error) => driver(error),
         CreateError::Lease(LeaseError::Full) => Failure::of(Exit::CREATE, &error),
@@ -148,13 +148,31 @@ fn errno(error: &(dyn Error + 'static)) -> Option<rustix::io::Errno> {
         if let Some(errno) = error.downcast_ref::<rustix::io::Errno>() {
             return Some(*errno);
         }
-        let number = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::raw_os_error);
-        if let Some(number) = number {
-            return Some(rustix::io::Errno::from_raw_os_error(number));
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            // An error with words of its own has lost its number, but not its kind.
+            match (error.raw_os_error(), error.kind()) {
+                (Some(number), _) => return Some(rustix::io::Errno::from_raw_os_error(number)),
+                (None, io::ErrorKind::StorageFull) => return Some(rustix::io::Errno::NOSPC),
+                (None, io::ErrorKind::OutOfMemory) => return Some(rustix::io::Errno::NOMEM),
+                (None, _) => {}
+            }
         }
         next = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_seen_behind_other_words() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert!(lacks_room(&full));
+        let with_words = io::Error::new(io::ErrorKind::StorageFull, "/etc/x: no space");
+        assert!(lacks_room(&with_words));
+        assert!(!lacks_room(&io::Error::other("something else")));
+        assert!(lacks_room(&rustix::io::Errno::NOSPC));
+    }
 }

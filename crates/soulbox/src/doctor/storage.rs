@@ -44,9 +44,9 @@ fn directory(machine: &Machine, name: &'static str, path: &Path, setting: &str) 
     let holds_programs = setting == "data_dir";
     if holds_programs && (about.no_exec || about.no_dev) {
         let flag = if about.no_exec { "noexec" } else { "nodev" };
-        return Check::missing(
+        return Check::wanting(
             name,
-            "programs of templates are started from there, and Linux carries the flag into sandboxes",
+            "programs of templates other than host are started from there, and Linux carries the flag into sandboxes",
             format!("{shown} is on a file system mounted {flag}"),
             mend("mount it without that flag"),
         );
