@@ -1,0 +1,6 @@
+//! The engine's client against the agent that this crate embeds, started outside any sandbox.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+mod client;
+mod support;
