@@ -27,6 +27,13 @@ pub(crate) fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
+/// Whether reading stdin does no harm: Linux stops a program in the background of a terminal
+/// (`soulbox run … &`) that reads from it.
+pub(crate) fn stdin_may_be_read() -> bool {
+    let foreground = rustix::termios::tcgetpgrp(io::stdin());
+    !io::stdin().is_terminal() || foreground.is_ok_and(|group| group == rustix::process::getpgrp())
+}
+
 /// Prints a text and a line end to stdout.
 ///
 /// # Errors

@@ -1,11 +1,14 @@
 //! What is run: code, a file or a directory of the host, read before any sandbox is made.
 
+mod tree;
+
 use bytes::Bytes;
 use soulbox_model::language::java;
 use soulbox_model::{Language, LanguageError};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+use tree::Tree;
 
 /// The home of `user` in every template.
 pub const HOME: &str = "/home/user";
@@ -211,56 +214,6 @@ fn read(path: &Path, limit: u64) -> Result<Bytes, ProgramError> {
 fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o111 != 0)
-}
-
-/// The files below a directory.
-struct Tree {
-    /// Their names, relative to the directory.
-    names: Vec<String>,
-    /// Links that lead out of it. A link in a checkout that somebody else wrote may point at any
-    /// file of the host, which has no business in a sandbox.
-    skipped: Vec<PathBuf>,
-}
-
-impl Tree {
-    fn read(root: &Path, limit: u32) -> Result<Self, ProgramError> {
-        let whole = fs::canonicalize(root).map_err(|error| unreadable(root, error))?;
-        let mut tree = Self {
-            names: Vec::new(),
-            skipped: Vec::new(),
-        };
-        let mut waiting = vec![PathBuf::new()];
-        while let Some(directory) = waiting.pop() {
-            let path = root.join(&directory);
-            let entries = fs::read_dir(&path).map_err(|error| unreadable(&path, error))?;
-            for entry in entries {
-                let entry = entry.map_err(|error| unreadable(&path, error))?;
-                let name = directory.join(entry.file_name());
-                let kind = entry
-                    .file_type()
-                    .map_err(|error| unreadable(&path, error))?;
-                if kind.is_dir() {
-                    waiting.push(name);
-                } else if kind.is_file() || leads_to_file_inside(&entry.path(), &whole) {
-                    let text = name
-                        .to_str()
-                        .ok_or_else(|| ProgramError::Name(name.clone()))?;
-                    tree.names.push(text.to_owned());
-                } else {
-                    tree.skipped.push(name);
-                }
-                if tree.names.len() + waiting.len() + tree.skipped.len() > limit as usize {
-                    let path = root.to_owned();
-                    return Err(ProgramError::TooManyFiles { path, limit });
-                }
-            }
-        }
-        Ok(tree)
-    }
-}
-
-fn leads_to_file_inside(link: &Path, whole: &Path) -> bool {
-    fs::canonicalize(link).is_ok_and(|target| target.starts_with(whole) && target.is_file())
 }
 
 /// The language and the file that a directory begins with.

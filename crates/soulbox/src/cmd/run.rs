@@ -240,7 +240,7 @@ impl Job {
     }
 
     async fn run_in(&self, sandbox: Sandbox, stop: &Stop) -> Result<Exit, Failure> {
-        let stdin = self.reads_stdin.then(tokio::io::stdin);
+        let stdin = (self.reads_stdin && terminal::stdin_may_be_read()).then(tokio::io::stdin);
         let execution = &self.execution;
         let (ended, capture) = if self.json {
             let mut capture = Capture::default();
