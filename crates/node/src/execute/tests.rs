@@ -147,12 +147,14 @@ async fn output_is_cut_at_its_limit_to_the_byte() {
 #[tokio::test(start_paused = true)]
 async fn output_of_exactly_the_limit_is_not_too_much() {
     let guest = Script::of(&[("python3", &[Act::Print("12345")])]);
-    let wanted = Execution {
-        output_limit: Some(5),
-        ..execution("python", "")
-    };
-    let (outcome, _) = run_with(&guest, &wanted, None).await.unwrap();
-    assert_eq!(outcome.cause, Cause::Exited);
+    for (limit, cause) in [(5, Cause::Exited), (4, Cause::TooMuchOutput)] {
+        let wanted = Execution {
+            output_limit: Some(limit),
+            ..execution("python", "")
+        };
+        let (outcome, _) = run_with(&guest, &wanted, None).await.unwrap();
+        assert_eq!(outcome.cause, cause, "{limit}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
