@@ -36,14 +36,6 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(|error| Failure::new(Exit::INTERNAL, "cannot start").because(&error))
 }
 
-/// A runtime as a server has it, with a thread for each core.
-pub(crate) fn runtime_of_server() -> Result<tokio::runtime::Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    built.map_err(|error| Failure::new(Exit::INTERNAL, "cannot start").because(&error))
-}
-
 /// Starts the engine.
 pub(crate) async fn start(settings: Settings) -> Result<Arc<Node>, Failure> {
     terminal::log(&settings.log.level);

@@ -131,6 +131,7 @@ impl Builder {
             .ok_or(Errno::CHILD)
             .step(|| "find the child".to_owned())?;
         write_id_maps(child.pid, root_id)?;
+        send(child.channel.as_ref(), &Order::Begin, &[])?;
         let user_namespace = tree::user_namespace(child.pid)?;
         let trees = tree::make(
             &create.layers,

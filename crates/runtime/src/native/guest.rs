@@ -5,7 +5,7 @@
 
 use super::cgroup::{View, name_of};
 use super::channel;
-use super::home::{self, KIT_DEV, KIT_EMPTY, KIT_SYS, ROOT};
+use super::home::{self, KIT_DEV, KIT_EMPTY, KIT_SYS, PARTS, ROOT};
 use super::step::{Step, StepError};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Gid, Mode, OFlags, Uid};
@@ -22,7 +22,9 @@ use std::time::Instant;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
-    /// The id maps are written. Descriptors, in this order: the overlays, the mounts, the v1
+    /// The id maps are written: make what does not need the trees, which are being made meanwhile.
+    Begin,
+    /// The trees are there. Descriptors, in this order: the overlays, the mounts, the v1
     /// cgroups' entrances, `/dev/shm`, the agent's listener, its ready pipe, its program.
     Build {
         /// How many v1 entrances come.
@@ -80,11 +82,17 @@ fn build_and_execute(
     views: &[View],
     channel: &OwnedFd,
 ) -> Result<Never, StepError> {
-    let (entrances, shm, descriptors) = match receive(channel)? {
-        (Order::Build { entrances, shm }, descriptors) => (entrances, shm, descriptors),
-        (Order::Run, _) => return Err(Errno::PROTO).step(|| "begin with running".to_owned()),
+    let (Order::Begin, _) = receive(channel)? else {
+        return Err(Errno::PROTO).step(|| "wait for the id maps".to_owned());
     };
     let mut clock = Clock::start();
+    become_root()?;
+    make_parts(create, views)?;
+    clock.lap("parts");
+    let (Order::Build { entrances, shm }, descriptors) = receive(channel)? else {
+        return Err(Errno::PROTO).step(|| "wait for the trees".to_owned());
+    };
+    clock.lap("wait");
     let mut descriptors = descriptors.into_iter();
     let mut take = |count: usize| descriptors.by_ref().take(count).collect::<Vec<_>>();
     let overlays = take(create.layers.len());
@@ -94,8 +102,7 @@ fn build_and_execute(
     let Ok([listener, ready, program]) = <[OwnedFd; 3]>::try_from(take(3)) else {
         return Err(Errno::PROTO).step(|| "find the descriptors in the order".to_owned());
     };
-    become_root()?;
-    assemble(create, views, &overlays, shm.as_ref())?;
+    assemble(create, &overlays, shm.as_ref())?;
     super::guest_mount::attach_all(ROOT, &create.mounts, &mounts)?;
     drop((overlays, mounts, shm));
     clock.lap("mounts");
@@ -177,53 +184,51 @@ fn enter_cgroups(entrances: &[OwnedFd]) -> Result<(), StepError> {
     namespace::new_cgroup_namespace().step(|| "make a cgroup namespace".to_owned())
 }
 
-/// Puts the root together at [`ROOT`].
-fn assemble(
-    create: &Create,
-    views: &[View],
-    overlays: &[OwnedFd],
-    shm: Option<&OwnedFd>,
-) -> Result<(), StepError> {
-    for (layer, overlay) in create.layers.iter().zip(overlays) {
-        home::attach(
-            overlay,
-            &format!("{ROOT}{}", layer.at.trim_end_matches('/')),
-        )?;
-    }
-    let proc = home::filesystem(
-        "proc",
-        "",
-        MountAttrFlags::MOUNT_ATTR_NOSUID
-            | MountAttrFlags::MOUNT_ATTR_NODEV
-            | MountAttrFlags::MOUNT_ATTR_NOEXEC,
-    )?;
-    home::attach(proc, &format!("{ROOT}/proc"))?;
-    super::mask::apply(ROOT, KIT_DEV, KIT_EMPTY)?;
+/// Makes `/proc`, `/dev` and `/sys` at [`PARTS`].
+fn make_parts(create: &Create, views: &[View]) -> Result<(), StepError> {
+    let no_programs = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let proc = home::filesystem("proc", "", no_programs | MountAttrFlags::MOUNT_ATTR_NODEV)?;
+    home::attach(proc, &format!("{PARTS}/proc"))?;
+    super::mask::apply(PARTS, KIT_DEV, KIT_EMPTY)?;
     for (part, place) in [(KIT_DEV, "/dev"), (KIT_SYS, "/sys")] {
-        home::attach(home::open_tree_copy(part)?, &format!("{ROOT}{place}"))?;
+        home::attach(home::open_tree_copy(part)?, &format!("{PARTS}{place}"))?;
     }
     for view in views {
         let group = home::open_tree_copy(&format!("{}/{}", view.home, name_of(create.slot)))?;
         set_attributes(group.as_fd(), READ_ONLY_DATA, None, false)
             .step(|| format!("protect {}", view.guest))?;
-        home::attach(group, &format!("{ROOT}{}", view.guest))?;
-    }
-    let no_devices = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    match shm {
-        Some(shm) => home::attach(shm, &format!("{ROOT}/dev/shm"))?,
-        None => {
-            let shm = home::tmpfs(&format!("mode=1777,size={}", create.shm), no_devices)?;
-            home::attach(shm, &format!("{ROOT}/dev/shm"))?;
-        }
+        home::attach(group, &format!("{PARTS}{}", view.guest))?;
     }
     let terminals = home::filesystem(
         "devpts",
         // Group 5 is `tty` in every Linux distribution. All sandboxes of the machine share 4096
         // terminals (kernel.pty.max), so each has a part of them only.
         "newinstance,ptmxmode=0666,mode=0620,gid=5,max=256",
-        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+        no_programs,
     )?;
-    home::attach(terminals, &format!("{ROOT}/dev/pts"))
+    home::attach(terminals, &format!("{PARTS}/dev/pts"))
+}
+
+/// Puts the root together at [`ROOT`]: the trees, and the parts moved into them.
+fn assemble(create: &Create, overlays: &[OwnedFd], shm: Option<&OwnedFd>) -> Result<(), StepError> {
+    for (layer, overlay) in create.layers.iter().zip(overlays) {
+        home::attach(
+            overlay,
+            &format!("{ROOT}{}", layer.at.trim_end_matches('/')),
+        )?;
+    }
+    for part in ["/proc", "/dev", "/sys"] {
+        home::move_to(&format!("{PARTS}{part}"), &format!("{ROOT}{part}"))?;
+    }
+    let place = format!("{ROOT}/dev/shm");
+    match shm {
+        Some(shm) => home::attach(shm, &place),
+        None => {
+            let options = format!("mode=1777,size={}", create.shm);
+            let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+            home::attach(home::tmpfs(&options, attributes)?, &place)
+        }
+    }
 }
 
 /// Makes [`ROOT`] the root and lets go of everything else.

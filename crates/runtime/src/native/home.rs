@@ -23,6 +23,8 @@ pub(super) const LOWER: &str = "/scratch/lower";
 pub(super) const UPPER: &str = "/scratch/upper";
 /// Where a sandbox's root is put together, in its own copy of this namespace.
 pub(super) const ROOT: &str = "/scratch/root";
+/// Where a sandbox makes `/proc`, `/dev` and `/sys` while its trees are not there yet.
+pub(super) const PARTS: &str = "/scratch/parts";
 /// The `/dev` of all sandboxes.
 pub(super) const KIT_DEV: &str = "/kit/dev";
 /// The `/sys` of all sandboxes.
@@ -57,8 +59,11 @@ pub(super) fn settle(roots: &[String], views: &[View], scratch: &str) -> Result<
         make_directories(here)?;
         attach(&tree, here)?;
     }
-    for path in [LOWER, UPPER, ROOT, KIT_DEV, KIT_SYS, KIT_EMPTY] {
+    for path in [LOWER, UPPER, ROOT, PARTS, KIT_DEV, KIT_SYS, KIT_EMPTY] {
         make_directories(path.trim_start_matches('/'))?;
+    }
+    for part in ["proc", "dev", "sys"] {
+        make_directories(&format!("{}/{part}", PARTS.trim_start_matches('/')))?;
     }
     super::kit::fill(views)?;
     rustix::process::pivot_root(".", ".").step(|| "change the root".to_owned())?;
@@ -107,6 +112,12 @@ pub(super) fn attach(mount: impl AsFd, path: &str) -> Result<(), StepError> {
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
     )
     .step(|| format!("mount on {path}"))
+}
+
+/// Moves what is mounted at `from`, with what is mounted below it, to `to`.
+pub(super) fn move_to(from: &str, to: &str) -> Result<(), StepError> {
+    move_mount(CWD, from, CWD, to, MoveMountFlags::empty())
+        .step(|| format!("move the mount of {from} to {to}"))
 }
 
 /// Detaches what is mounted at `path`.

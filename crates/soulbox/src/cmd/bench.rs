@@ -71,7 +71,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Question::Memory(args) => args.common.json,
         Question::Leak(args) => args.common.json,
     };
-    let runtime = engine::runtime_of_server()?;
+    let runtime = engine::runtime()?;
     let done = runtime.block_on(async {
         let stop = Stop::listen()?;
         tokio::select! {
