@@ -5,11 +5,13 @@ use crate::lease::{Holder, ID_BASE, Lease, Table};
 use crate::mount_source;
 use crate::node::{CreateError, NodeError};
 use crate::owner::Owners;
+use crate::pool::Pool;
 use crate::pools::Pools;
 use crate::sandbox::Sandbox;
-use crate::tree_source;
+use crate::template::Template;
+use crate::tree_source::{self, TreeSource};
 use crate::workplace::Workplace;
-use soulbox_model::{Limits, NetworkMode, Phases, SandboxId, SandboxSpec, TemplateName};
+use soulbox_model::{Limits, NetworkMode, Phases, SandboxId, SandboxSpec};
 use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{DriverError, Made, NativeDriver, Slot};
 use soulbox_settings::Settings;
@@ -41,6 +43,17 @@ pub(crate) struct Waiting {
     socket: PathBuf,
     /// What every process in it is told.
     environment: BTreeMap<String, String>,
+    /// Keeps the trees from being removed.
+    template: Option<Arc<Template>>,
+}
+
+impl Waiting {
+    /// Whether what was asked for now would be made of the same trees.
+    fn is_current(&self) -> bool {
+        self.template
+            .as_ref()
+            .is_none_or(|template| template.is_current())
+    }
 }
 
 /// What a slot holds of the engine until all of it is given back.
@@ -66,7 +79,7 @@ pub(crate) struct Core {
     workplace: Workplace,
     pub(crate) creates: Semaphore,
     holder: Holder,
-    host_tree: OnceCell<()>,
+    trees: TreeSource,
     internet: OnceCell<Internet>,
 }
 
@@ -101,6 +114,7 @@ impl Core {
             .ok_or(DriverError::SpawnerGone)?;
         let concurrency = settings.spawner.concurrency as usize;
         let owners = Owners::new(&paths.machine_dir);
+        let trees = TreeSource::open(&paths.data_dir);
         let creates = Semaphore::new(concurrency);
         Ok(Self {
             settings,
@@ -110,7 +124,7 @@ impl Core {
             workplace,
             creates,
             holder,
-            host_tree: OnceCell::new(),
+            trees,
             internet: OnceCell::new(),
         })
     }
@@ -126,14 +140,14 @@ impl Core {
         spec: &SandboxSpec,
     ) -> Result<Waiting, CreateError> {
         if let Some(kind) = pools.kind_for(spec) {
-            if let Some(mut parked) = kind.parked.take() {
+            if let Some(mut parked) = take_current(&kind.parked) {
                 if spec.limits != kind.spec.limits {
                     parked.slot.limit(cgroup_limits(&spec.limits)).await?;
                 }
                 parked.made.phases.clear();
                 return Ok(parked);
             }
-            if let Some(mut prepared) = kind.prepared.take() {
+            if let Some(mut prepared) = take_current(&kind.prepared) {
                 let resolver = std::mem::take(&mut prepared.made.resolver);
                 prepared.made = prepared.slot.start(cgroup_limits(&spec.limits)).await?;
                 prepared.made.resolver.extend(resolver);
@@ -161,17 +175,6 @@ impl Core {
             .await
     }
 
-    /// The trees of a template; `host` is made at its first use.
-    async fn layers(&self, template: &TemplateName) -> Result<Vec<Layer>, CreateError> {
-        let data_dir = &self.settings.paths.data_dir;
-        if template.is_host() {
-            self.host_tree
-                .get_or_try_init(|| tree_source::prepare_host(data_dir))
-                .await?;
-        }
-        Ok(tree_source::layers(data_dir, template)?)
-    }
-
     fn open_slot(&self) -> Result<Waiting, CreateError> {
         let lease = self.table.take(self.holder)?;
         let socket = self.workplace.socket(lease.slot());
@@ -186,6 +189,7 @@ impl Core {
             made: Made::default(),
             socket,
             environment: BTreeMap::new(),
+            template: None,
         })
     }
 
@@ -196,7 +200,8 @@ impl Core {
         spec: &SandboxSpec,
         stop_at: StopAt,
     ) -> Result<Waiting, CreateError> {
-        let layers = self.layers(&spec.template).await?;
+        let template = self.trees.get(&spec.template).await?;
+        let layers = tree_source::layers(&template)?;
         let owner = self.owners.of(&owner_key(&layers))?;
         let opened = spec
             .mounts
@@ -215,6 +220,7 @@ impl Core {
             trees.push(trusted.tree);
             waiting.environment = trusted.environment;
         }
+        waiting.template = Some(template);
         let listener = listen(&waiting.socket)?;
         let create = Create {
             slot: waiting.slot.number(),
@@ -246,6 +252,7 @@ impl Core {
             made,
             socket,
             environment,
+            template,
         } = waiting;
         let resolver = match self.internet.get() {
             Some(internet) => internet.serve(made.resolver)?,
@@ -274,7 +281,7 @@ impl Core {
             phases,
             agent,
             slot,
-            resolver,
+            (resolver, template),
         ))
     }
 
@@ -303,6 +310,11 @@ impl Core {
             internet.stop().await;
         }
     }
+}
+
+/// Takes one that is made of its template as that is now; those that are not are ended.
+fn take_current(pool: &Pool<Waiting>) -> Option<Waiting> {
+    std::iter::from_fn(|| pool.take()).find(Waiting::is_current)
 }
 
 /// A fresh sandbox id.

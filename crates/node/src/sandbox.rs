@@ -1,10 +1,12 @@
 //! A live sandbox in its owner's hands.
 
 use crate::resolver;
+use crate::template::Template;
 use soulbox_model::{ByteSize, Isolation, Phases, SandboxId, SandboxSpec, TemplateName};
 use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{DriverError, Gone, Slot, wait_gone};
 use soulbox_wire::spawner;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -29,6 +31,9 @@ impl From<spawner::Usage> for Usage {
     }
 }
 
+/// What a sandbox needs for as long as it lives: its resolver, and its template's trees.
+type Kept = (Option<resolver::Service>, Option<Arc<Template>>);
+
 /// A live sandbox. Dropping it ends it; [`Sandbox::destroy`] also waits for that.
 pub struct Sandbox {
     id: SandboxId,
@@ -39,7 +44,7 @@ pub struct Sandbox {
     slot: Mutex<Slot>,
     number: u32,
     end: tokio::sync::watch::Receiver<Option<Gone>>,
-    _resolver: Option<resolver::Service>,
+    _kept: Kept,
 }
 
 impl Sandbox {
@@ -50,7 +55,7 @@ impl Sandbox {
         phases: Phases,
         agent: AgentClient,
         slot: Slot,
-        resolver: Option<resolver::Service>,
+        kept: Kept,
     ) -> Self {
         let (end, number) = (slot.end(), slot.number());
         let slot = Mutex::new(slot);
@@ -63,7 +68,7 @@ impl Sandbox {
             slot,
             number,
             end,
-            _resolver: resolver,
+            _kept: kept,
         }
     }
 

@@ -1,9 +1,11 @@
-//! The trees that a template consists of.
+//! The trees that sandboxes of a template are made of, held while an engine uses them.
 
-use soulbox_image::host::{HostError, HostRoot};
+use crate::template::{Template, TemplateError, TemplateStore};
 use soulbox_model::TemplateName;
 use soulbox_wire::spawner::Layer;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The tree of the host that the template `host` shows.
 pub(crate) const HOST_TREE: &str = "/usr";
@@ -14,54 +16,85 @@ pub enum TreeError {
     /// It is not there.
     #[error("there is no template {0}; 'soulbox template ls' shows those there are")]
     Missing(TemplateName),
-    /// The template `host` cannot be made.
+    /// It cannot be held.
     #[error(transparent)]
-    Host(#[from] HostError),
-    /// The engine was stopped while the template `host` was being made.
-    #[error("the engine was stopped while it made the template host")]
+    Template(Box<TemplateError>),
+    /// The engine was stopped meanwhile.
+    #[error("the engine was stopped while it looked for a template")]
     Interrupted,
     /// Its path is not valid UTF-8.
     #[error("the template's path {0:?} is not valid UTF-8")]
     Text(PathBuf),
 }
 
-/// Makes the template `host` below `data_dir` unless it is there and true.
-///
-/// # Errors
-/// [`TreeError::Host`].
-pub async fn prepare_host(data_dir: &Path) -> Result<(), TreeError> {
-    let target = data_dir.join("templates").join(TemplateName::HOST);
-    let prepare = move || -> Result<(), HostError> {
-        soulbox_image::host::prepare(&target, &HostRoot::new()?).map(drop)
-    };
-    match tokio::task::spawn_blocking(prepare).await {
-        Ok(prepared) => Ok(prepared?),
-        Err(_) => Err(TreeError::Interrupted),
+impl From<TemplateError> for TreeError {
+    fn from(error: TemplateError) -> Self {
+        match error {
+            TemplateError::Missing { name, .. } => Self::Missing(name),
+            error => Self::Template(Box::new(error)),
+        }
     }
 }
 
-/// The layers of a template below `data_dir`.
+/// The templates that an engine uses. Each is looked up once and again when it was replaced;
+/// whoever holds one keeps its tree from being removed.
+pub(crate) struct TreeSource {
+    store: TemplateStore,
+    held: Mutex<HashMap<TemplateName, Arc<Template>>>,
+}
+
+impl TreeSource {
+    /// The templates below `data_dir`, without what killed builds left.
+    pub(crate) fn open(data_dir: &Path) -> Self {
+        let store = TemplateStore::new(data_dir);
+        if let Err(error) = store.sweep() {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "cannot sweep what killed builds of templates left");
+        }
+        Self {
+            store,
+            held: Mutex::default(),
+        }
+    }
+
+    /// Holds a template.
+    ///
+    /// # Errors
+    /// [`TreeError`].
+    pub(crate) async fn get(&self, name: &TemplateName) -> Result<Arc<Template>, TreeError> {
+        let known = self.held().get(name).cloned();
+        if let Some(template) = known.filter(|template| template.is_current()) {
+            return Ok(template);
+        }
+        let (store, wanted) = (self.store.clone(), name.clone());
+        let got = tokio::task::spawn_blocking(move || store.get(&wanted)).await;
+        let template = Arc::new(got.map_err(|_| TreeError::Interrupted)??);
+        self.held().insert(name.clone(), Arc::clone(&template));
+        Ok(template)
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<TemplateName, Arc<Template>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The layers of a sandbox of a template, the root first.
 ///
 /// # Errors
-/// [`TreeError`].
-pub fn layers(data_dir: &Path, template: &TemplateName) -> Result<Vec<Layer>, TreeError> {
-    let tree = data_dir
-        .join("templates")
-        .join(template.as_str())
-        .join("rootfs");
-    if !tree.is_dir() {
-        return Err(TreeError::Missing(template.clone()));
-    }
-    let text = tree.to_str().ok_or_else(|| TreeError::Text(tree.clone()))?;
-    let mut layers = vec![Layer {
-        tree: text.to_owned(),
-        at: "/".to_owned(),
-    }];
-    if template.is_host() {
-        layers.push(Layer {
-            tree: HOST_TREE.to_owned(),
-            at: HOST_TREE.to_owned(),
-        });
+/// [`TreeError::Text`].
+pub(crate) fn layers(template: &Template) -> Result<Vec<Layer>, TreeError> {
+    let layer = |tree: &Path, at: &str| -> Result<Layer, TreeError> {
+        let text = tree
+            .to_str()
+            .ok_or_else(|| TreeError::Text(tree.to_owned()))?;
+        Ok(Layer {
+            tree: text.to_owned(),
+            at: at.to_owned(),
+        })
+    };
+    let mut layers = vec![layer(&template.layers.rootfs, "/")?];
+    if let Some(usr) = &template.layers.usr {
+        layers.push(layer(usr, HOST_TREE)?);
     }
     Ok(layers)
 }
