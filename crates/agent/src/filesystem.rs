@@ -25,16 +25,16 @@ use std::rc::Rc;
 pub(crate) async fn serve(agent: &Rc<Agent>, method: &str, request: Request<Incoming>) -> Reply {
     let limit = limits::MESSAGE;
     match method {
-        "Stat" => rpc::unary(request, limit, async |call, q| stat::stat(agent, &call, q)).await,
+        "Stat" => rpc::unary(request, limit, async |call, q| stat::stat(agent, &call, &q)).await,
         "MakeDir" => {
             rpc::unary(request, limit, async |call, q| {
-                make_dir::make_dir(agent, &call, q)
+                make_dir::make_dir(agent, &call, &q)
             })
             .await
         }
         "Move" => {
             rpc::unary(request, limit, async |call, q| {
-                rename::rename(agent, &call, q)
+                rename::rename(agent, &call, &q)
             })
             .await
         }
@@ -49,12 +49,12 @@ pub(crate) async fn serve(agent: &Rc<Agent>, method: &str, request: Request<Inco
             .await
         }
         "WatchDir" => {
-            let act = async |call, q| watch::stream::watch_dir(agent, &call, q);
+            let act = async |call, q| watch::stream::watch_dir(agent, &call, &q);
             rpc::server_stream(request, act).await
         }
         "CreateWatcher" => {
             rpc::unary(request, limit, async |call, q| {
-                watch::kept::create(agent, &call, q)
+                watch::kept::create(agent, &call, &q)
             })
             .await
         }

@@ -14,7 +14,7 @@
 //! | connections, which request goes where | `server`, `route` |
 //! | answers, requests, Connect RPC | `reply`, `request`, `rpc` |
 //! | streams of frames, descriptors that the runtime watches | `stream`, `channel` |
-//! | users, paths, times, bounds | `account`, `path`, `calendar`, `limits` |
+//! | users, paths, times, random names, bounds | `account`, `path`, `calendar`, `random`, `limits` |
 //! | `process.Process` | `process` |
 //! | `filesystem.Filesystem` | `filesystem`, `watch` |
 //! | `/files`, `/files/compose` | `files` |
@@ -29,6 +29,7 @@ mod filesystem;
 mod limits;
 mod path;
 mod process;
+mod random;
 mod reply;
 mod request;
 mod route;

@@ -18,6 +18,9 @@ pub(crate) const CONNECTION_BUFFER: usize = 64 * 1024;
 /// (`ARG_MAX` with the default stack limit); JSON may escape some of them.
 pub(crate) const MESSAGE: usize = 4 * 1024 * 1024;
 
+/// Bytes of a request to `/init`, whose variables every command gets: half of what Linux takes.
+pub(crate) const INIT: usize = 1024 * 1024;
+
 /// Bytes of a message that carries input for a process: 24 MiB of them in base64.
 pub(crate) const INPUT_MESSAGE: usize = 32 * 1024 * 1024;
 

@@ -48,13 +48,13 @@ pub(crate) async fn serve(agent: &Rc<Agent>, method: &str, request: Request<Inco
         }
         "Connect" => {
             rpc::server_stream(request, async |call, query| {
-                connect::connect(agent, &call, query)
+                connect::connect(agent, &call, &query)
             })
             .await
         }
         "Update" => {
             rpc::unary(request, message, async |_, query| {
-                update::update(agent, query)
+                update::update(agent, &query)
             })
             .await
         }
@@ -70,13 +70,13 @@ pub(crate) async fn serve(agent: &Rc<Agent>, method: &str, request: Request<Inco
         }
         "SendSignal" => {
             rpc::unary(request, message, async |_, query| {
-                signal::send(agent, query)
+                signal::send(agent, &query)
             })
             .await
         }
         "CloseStdin" => {
             rpc::unary(request, message, async |_, query| {
-                input::close(agent, query)
+                input::close(agent, &query)
             })
             .await
         }

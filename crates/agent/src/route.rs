@@ -1,16 +1,56 @@
 //! Which request goes where.
 
 use crate::process;
-use crate::reply::{Failure, Reply};
+use crate::reply::{Failure, Reply, status};
 use crate::request::BodyError;
 use crate::state::Agent;
 use crate::{files, filesystem, rpc, system, usage};
 use hyper::body::Incoming;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    HeaderMap, HeaderValue, ORIGIN,
+};
 use hyper::{Method, Request, StatusCode};
 use std::rc::Rc;
 
 /// Answers one request.
 pub(crate) async fn serve(agent: &Rc<Agent>, request: Request<Incoming>) -> Reply {
+    if !request.headers().contains_key(ORIGIN) {
+        return answer(agent, request).await;
+    }
+    // From a page in a browser. The gateway decides who may ask; any page may read the answer.
+    let mut reply = if request.method() == Method::OPTIONS {
+        cross_origin_rules(request.headers())
+    } else {
+        answer(agent, request).await
+    };
+    let any = HeaderValue::from_static("*");
+    reply
+        .headers_mut()
+        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, any.clone());
+    reply
+        .headers_mut()
+        .insert(ACCESS_CONTROL_EXPOSE_HEADERS, any);
+    reply
+}
+
+/// What a browser is told before it sends a request that is not plain.
+fn cross_origin_rules(asked: &HeaderMap) -> Reply {
+    let mut reply = status(StatusCode::NO_CONTENT);
+    let headers = reply.headers_mut();
+    let methods = HeaderValue::from_static("GET, HEAD, POST, OPTIONS");
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+    // The wildcard would not cover Authorization.
+    if let Some(wanted) = asked.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+    }
+    // Two hours, the longest that browsers keep it.
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
+    reply
+}
+
+async fn answer(agent: &Rc<Agent>, request: Request<Incoming>) -> Reply {
     let path = request.uri().path().to_owned();
     if let Some(method) = path.strip_prefix("/process.Process/") {
         return process::serve(agent, method, request).await;

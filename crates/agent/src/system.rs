@@ -20,7 +20,7 @@ pub(crate) fn health() -> Reply {
 
 /// `POST /init`: variables, default user and default directory of the sandbox.
 pub(crate) async fn init(agent: &Agent, request: Request<Incoming>) -> Result<Reply, Failure> {
-    let body = read_whole(request.into_body(), limits::MESSAGE).await?;
+    let body = read_whole(request.into_body(), limits::INIT).await?;
     let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
     let wanted: InitRequest = serde_json::from_slice(body)
         .map_err(|error| Failure::bad_request(format!("invalid body: {error}")))?;

@@ -105,7 +105,9 @@ fn join(sources: &[PathBuf], target: &Path, account: &Account) -> Result<(), Err
     give(&target, account)?;
     let mut target = File::from(target);
     for source in sources {
-        let mut source = File::open(source).map_err(|error| errno(&error))?;
+        // Non-blocking: it may have become a named pipe since it was looked at.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let mut source = File::from(rustix::fs::open(source, flags, Mode::empty())?);
         std::io::copy(&mut source, &mut target).map_err(|error| errno(&error))?;
     }
     Ok(())

@@ -166,7 +166,7 @@ fn not_regular(path: &Path, what: &str) -> String {
 
 fn is_sizeless(file: &File, known: &Metadata) -> bool {
     let system = rustix::fs::fstatfs(file);
-    known.len() == 0 || system.is_ok_and(|system| SIZELESS.contains(&system.f_type.into()))
+    known.len() == 0 || system.is_ok_and(|system| SIZELESS.contains(&system.f_type))
 }
 
 /// A file's content, or a part of it.

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use hyper::{Request, StatusCode};
 use soulbox_wire::envd::http::WrittenFile;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The part of a form that is a file; others are ignored.
 const FIELD: &str = "file";
@@ -94,7 +94,7 @@ impl Upload<'_> {
         while let Some(piece) = body.next().await? {
             saving.write(&piece)?;
         }
-        self.finish(saving, path)
+        self.finish(saving, &path)
     }
 
     /// The body is a form whose files are written.
@@ -112,7 +112,7 @@ impl Upload<'_> {
                     }
                     Event::PartEnd => {
                         if let Some((saving, path)) = current.take() {
-                            self.finish(saving, path)?;
+                            self.finish(saving, &path)?;
                         }
                     }
                     Event::Starved | Event::End => break,
@@ -140,18 +140,18 @@ impl Upload<'_> {
         Ok(Some((self.begin(&path)?, path)))
     }
 
-    fn begin(&self, path: &std::path::Path) -> Result<Saving, Failure> {
+    fn begin(&self, path: &Path) -> Result<Saving, Failure> {
         let saving = Saving::begin(path, &self.target.account)?;
         self.agent.watchers.settle(self.agent);
         Ok(saving)
     }
 
-    fn finish(&mut self, saving: Saving, path: PathBuf) -> Result<(), Failure> {
+    fn finish(&mut self, saving: Saving, path: &Path) -> Result<(), Failure> {
         saving.finish()?;
-        metadata::replace(&path, &self.metadata);
+        metadata::replace(path, &self.metadata);
         self.written.push(WrittenFile {
             path: path.to_string_lossy().into_owned(),
-            name: base_name(&path),
+            name: base_name(path),
             kind: "file".to_owned(),
             metadata: (!self.metadata.is_empty()).then(|| self.metadata.clone()),
         });

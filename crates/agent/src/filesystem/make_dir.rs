@@ -12,7 +12,7 @@ use soulbox_wire::envd::filesystem::{EntryResponse, PathRequest};
 pub(crate) fn make_dir(
     agent: &Agent,
     call: &Call,
-    request: PathRequest,
+    request: &PathRequest,
 ) -> Result<EntryResponse, RpcError> {
     let (account, path) = resolve(agent, call, &request.path)?;
     if let Ok(known) = path.metadata() {

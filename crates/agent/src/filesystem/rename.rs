@@ -12,7 +12,7 @@ use soulbox_wire::envd::filesystem::{EntryResponse, MoveRequest};
 pub(crate) fn rename(
     agent: &Agent,
     call: &Call,
-    request: MoveRequest,
+    request: &MoveRequest,
 ) -> Result<EntryResponse, RpcError> {
     let (account, source) = resolve(agent, call, &request.source)?;
     let (_, destination) = resolve(agent, call, &request.destination)?;

@@ -11,7 +11,7 @@ use soulbox_wire::envd::filesystem::{EntryResponse, PathRequest};
 pub(crate) fn stat(
     agent: &Agent,
     call: &Call,
-    request: PathRequest,
+    request: &PathRequest,
 ) -> Result<EntryResponse, RpcError> {
     let (_, path) = resolve(agent, call, &request.path)?;
     let entry = describe(&path, &mut agent.accounts.names());

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub(crate) fn connect(
     agent: &Agent,
     call: &Call,
-    request: SelectRequest,
+    request: &SelectRequest,
 ) -> Result<Body, RpcError> {
     let process = match agent.processes.select(request.process.as_ref())? {
         Selected::Live(process) => process,

@@ -106,7 +106,7 @@ async fn take_message(
 }
 
 /// Closes a process's standard input. Doing so again changes nothing.
-pub(crate) fn close(agent: &Agent, request: SelectRequest) -> Result<Empty, RpcError> {
+pub(crate) fn close(agent: &Agent, request: &SelectRequest) -> Result<Empty, RpcError> {
     let process = agent.processes.find(request.process.as_ref())?;
     match &process.input {
         Input::Pipe(pipe) => {

@@ -7,7 +7,7 @@ use soulbox_wire::envd::process::{self as wire, Empty, SendSignalRequest};
 use std::ffi::OsStr;
 
 /// Sends a signal to one process, not to its group.
-pub(crate) fn send(agent: &Agent, request: SendSignalRequest) -> Result<Empty, RpcError> {
+pub(crate) fn send(agent: &Agent, request: &SendSignalRequest) -> Result<Empty, RpcError> {
     let process = agent.processes.find(request.process.as_ref())?;
     let signal = match request.signal {
         wire::Signal::Kill => Signal::KILL,

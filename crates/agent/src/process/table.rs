@@ -119,7 +119,7 @@ impl Table {
             }) => tag == Some(wanted),
             _ => false,
         };
-        if !selector.is_some_and(|selector| selector.pid.is_some() != selector.tag.is_some()) {
+        if selector.is_none_or(|selector| selector.pid.is_some() == selector.tag.is_some()) {
             let message = "process must be selected by either pid or tag";
             return Err(RpcError::new(Code::InvalidArgument, message));
         }

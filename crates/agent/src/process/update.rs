@@ -6,7 +6,7 @@ use soulbox_wire::connect::{Code, RpcError};
 use soulbox_wire::envd::process::{Empty, PtySize, UpdateRequest};
 
 /// Resizes the terminal of a process.
-pub(crate) fn update(agent: &Agent, request: UpdateRequest) -> Result<Empty, RpcError> {
+pub(crate) fn update(agent: &Agent, request: &UpdateRequest) -> Result<Empty, RpcError> {
     let process = agent.processes.find(request.process.as_ref())?;
     let Some(size) = request.pty.and_then(|pty| pty.size) else {
         return Ok(Empty {});

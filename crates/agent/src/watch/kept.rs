@@ -71,10 +71,10 @@ impl Watchers {
 pub(crate) fn create(
     agent: &Rc<Agent>,
     call: &Call,
-    request: WatchRequest,
+    request: &WatchRequest,
 ) -> Result<WatcherId, RpcError> {
     let place = agent.watchers.take_place()?;
-    let watcher = Rc::new(RefCell::new(Watcher::new(agent, call, &request)?));
+    let watcher = Rc::new(RefCell::new(Watcher::new(agent, call, request)?));
     let reader = read_on(Rc::downgrade(agent), Rc::clone(&watcher));
     let reader = tokio::task::spawn_local(reader).abort_handle();
     let watcher_id = new_id()?;
@@ -114,12 +114,11 @@ async fn read_on(agent: Weak<Agent>, watcher: Rc<RefCell<Watcher>>) {
 
 /// A name that nobody can guess: another client's watcher is not to be drained by accident.
 fn new_id() -> Result<String, RpcError> {
-    let mut random = [0_u8; 8];
-    let flags = rustix::rand::GetRandomFlags::empty();
-    rustix::rand::getrandom(&mut random, flags).map_err(|errno| {
+    let digits = crate::random::hex();
+    let digits = digits.map_err(|errno| {
         RpcError::new(Code::Internal, format!("cannot name a watcher: {errno}"))
     })?;
-    Ok(format!("w{:016x}", u64::from_ne_bytes(random)))
+    Ok(format!("w{digits}"))
 }
 
 /// Tells what happened since the last call.

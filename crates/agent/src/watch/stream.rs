@@ -18,10 +18,10 @@ use tokio::time::Instant;
 pub(crate) fn watch_dir(
     agent: &Rc<Agent>,
     call: &Call,
-    request: WatchRequest,
+    request: &WatchRequest,
 ) -> Result<Body, RpcError> {
     let place = agent.watchers.take_place()?;
-    let watcher = Watcher::new(agent, call, &request)?;
+    let watcher = Watcher::new(agent, call, request)?;
     let source = WatchEvents {
         agent: Rc::clone(agent),
         watcher,

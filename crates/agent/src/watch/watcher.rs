@@ -78,7 +78,7 @@ impl Watcher {
             return Err(invalid("is not a directory"));
         }
         let system = rustix::fs::statfs(&root).map_err(|errno| failure("watch", &root, errno))?;
-        if NETWORK.contains(&system.f_type.into()) && !request.allow_network_mounts {
+        if NETWORK.contains(&system.f_type) && !request.allow_network_mounts {
             return Err(invalid(
                 "is on a network file system, whose changes cannot be heard",
             ));
