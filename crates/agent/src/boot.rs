@@ -46,12 +46,13 @@ pub(crate) fn run() -> Result<(), BootError> {
         "take the ready pipe from descriptor 4",
         process::take_inherited(READY),
     )?;
+    // Before anything of our own is opened.
+    step("close other descriptors", descriptor::close_from(READY + 1))?;
     let oom_score = OomScore::open();
     // Nobody reads this process's memory, not even another root of its sandbox.
     let hide = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     step("forbid being dumped", hide)?;
     step("set the process's name", rustix::thread::set_name(NAME))?;
-    step("close other descriptors", descriptor::close_from(READY + 1))?;
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let open_files = step("raise the limit of open files", raise_open_files())?;
     let children = step("hear of children", process::child_signals())?;

@@ -24,6 +24,9 @@ pub(crate) const INIT: usize = 1024 * 1024;
 /// Bytes of a message that carries input for a process: 24 MiB of them in base64.
 pub(crate) const INPUT_MESSAGE: usize = 32 * 1024 * 1024;
 
+/// Bytes of a refused request's body that are still read, so that its client sees the refusal.
+pub(crate) const DRAINED: usize = 64 * 1024 * 1024;
+
 /// How long a request's body may bring nothing before the request is given up.
 pub(crate) const BODY_STALL: Duration = Duration::from_secs(60);
 

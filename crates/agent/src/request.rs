@@ -36,10 +36,32 @@ pub(crate) async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Bod
 
 /// The whole body, if it has at most `limit` bytes.
 pub(crate) async fn read_whole(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
+    let whole = read_bounded(&mut body, limit).await;
+    if let Err(BodyError::TooLong(_)) = whole {
+        drain(body);
+    }
+    whole
+}
+
+/// Has the rest of a body read that nobody wants, within bounds and beside the answer: a client
+/// that is still sending would otherwise find its connection broken instead of the answer.
+pub(crate) fn drain(mut body: Incoming) {
+    tokio::task::spawn_local(async move {
+        let mut left = limits::DRAINED;
+        while let Ok(Some(piece)) = next_piece(&mut body).await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                return;
+            }
+        }
+    });
+}
+
+async fn read_bounded(body: &mut Incoming, limit: usize) -> Result<Bytes, BodyError> {
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLong(limit));
     }
-    let Some(first) = next_piece(&mut body).await? else {
+    let Some(first) = next_piece(body).await? else {
         return Ok(Bytes::new());
     };
     if first.len() > limit {
@@ -49,7 +71,7 @@ pub(crate) async fn read_whole(mut body: Incoming, limit: usize) -> Result<Bytes
         return Ok(first);
     }
     let mut whole = first.to_vec();
-    while let Some(piece) = next_piece(&mut body).await? {
+    while let Some(piece) = next_piece(body).await? {
         if whole.len() + piece.len() > limit {
             return Err(BodyError::TooLong(limit));
         }

@@ -146,6 +146,13 @@ pub(crate) fn frame_error(error: &FrameError) -> RpcError {
 /// A message from its JSON. An empty body is an empty message.
 pub(crate) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, RpcError> {
     let json = if json.is_empty() { b"{}" } else { json };
+    // A list would do for the parser, too, with the fields in their order.
+    if json.trim_ascii_start().first() != Some(&b'{') {
+        return Err(RpcError::new(
+            Code::InvalidArgument,
+            "invalid message: not a JSON object",
+        ));
+    }
     serde_json::from_slice(json)
         .map_err(|error| RpcError::new(Code::InvalidArgument, format!("invalid message: {error}")))
 }

@@ -8,8 +8,8 @@ use hyper::body::Incoming;
 use std::io::Write as _;
 
 /// The pieces of an upload's body.
-pub(crate) struct UploadBody {
-    incoming: Incoming,
+pub(crate) struct UploadBody<'a> {
+    incoming: &'a mut Incoming,
     inflating: Option<Inflating>,
 }
 
@@ -20,15 +20,15 @@ struct Inflating {
     piece: Bytes,
 }
 
-impl UploadBody {
-    pub(crate) fn plain(incoming: Incoming) -> Self {
+impl<'a> UploadBody<'a> {
+    pub(crate) fn plain(incoming: &'a mut Incoming) -> Self {
         Self {
             incoming,
             inflating: None,
         }
     }
 
-    pub(crate) fn gzip(incoming: Incoming) -> Self {
+    pub(crate) fn gzip(incoming: &'a mut Incoming) -> Self {
         let decoder = MultiGzDecoder::new(Vec::new());
         Self {
             incoming,
@@ -42,13 +42,13 @@ impl UploadBody {
     /// The next piece; `None` at the end. A compressed body that stops early is an error.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         let Some(inflating) = &mut self.inflating else {
-            return next_piece(&mut self.incoming).await;
+            return next_piece(self.incoming).await;
         };
         loop {
             if let Some(piece) = inflating.inflate()? {
                 return Ok(Some(piece));
             }
-            match next_piece(&mut self.incoming).await? {
+            match next_piece(self.incoming).await? {
                 Some(piece) => inflating.piece = piece,
                 None => return Ok(inflating.finish()?),
             }

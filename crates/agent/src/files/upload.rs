@@ -7,10 +7,12 @@ use crate::files::save::Saving;
 use crate::files::target::Target;
 use crate::path::base_name;
 use crate::reply::{Failure, Reply, json};
+use crate::request::drain;
 use crate::rpc::text;
 use crate::state::Agent;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 use soulbox_wire::envd::http::WrittenFile;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,19 @@ const FIELD: &str = "file";
 
 /// Writes the files that the request carries.
 pub(crate) async fn serve(agent: &Agent, request: Request<Incoming>) -> Result<Reply, Failure> {
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
+    let written = write(agent, &head, &mut body).await;
+    if written.is_err() {
+        drain(body);
+    }
+    Ok(json(StatusCode::OK, &written?))
+}
+
+async fn write(
+    agent: &Agent,
+    head: &Parts,
+    body: &mut Incoming,
+) -> Result<Vec<WrittenFile>, Failure> {
     let target = Target::read(agent, &head.uri)?;
     let metadata = metadata::from_headers(&head.headers)?;
     let mut upload = Upload {
@@ -51,11 +65,11 @@ pub(crate) async fn serve(agent: &Agent, request: Request<Incoming>) -> Result<R
         }
     }
     agent.watchers.settle(agent);
-    Ok(json(StatusCode::OK, &upload.written))
+    Ok(upload.written)
 }
 
 /// The body without its compression.
-fn decoded(headers: &HeaderMap, body: Incoming) -> Result<UploadBody, Failure> {
+fn decoded<'a>(headers: &HeaderMap, body: &'a mut Incoming) -> Result<UploadBody<'a>, Failure> {
     let encoding = text(headers, CONTENT_ENCODING.as_str()).unwrap_or("identity");
     match encoding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" => Ok(UploadBody::plain(body)),
@@ -83,7 +97,7 @@ struct Upload<'a> {
 
 impl Upload<'_> {
     /// The body is the file.
-    async fn raw(&mut self, mut body: UploadBody) -> Result<(), Failure> {
+    async fn raw(&mut self, mut body: UploadBody<'_>) -> Result<(), Failure> {
         let Some(path) = &self.target.path else {
             return Err(Failure::bad_request(
                 "query has no path, which a raw upload needs",
@@ -98,7 +112,7 @@ impl Upload<'_> {
     }
 
     /// The body is a form whose files are written.
-    async fn form(&mut self, mut form: Multipart, mut body: UploadBody) -> Result<(), Failure> {
+    async fn form(&mut self, mut form: Multipart, mut body: UploadBody<'_>) -> Result<(), Failure> {
         let mut current = None;
         while let Some(piece) = body.next().await? {
             form.push(&piece);

@@ -10,20 +10,20 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One connection.
-pub struct Connection {
+pub(crate) struct Connection {
     stream: BufReader<UnixStream>,
 }
 
 /// One answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self
             .headers
             .iter()
@@ -31,20 +31,20 @@ impl Answer {
         found.map(|(_, value)| value.as_str())
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 }
 
 /// The head of an answer whose body is still to come.
-pub struct Head {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Connection {
-    pub fn open(agent: &Agent) -> Self {
+    pub(crate) fn open(agent: &Agent) -> Self {
         let stream = UnixStream::connect(agent.socket()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -54,12 +54,18 @@ impl Connection {
     }
 
     /// Sends bytes as they are.
-    pub fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.stream.get_mut().write_all(bytes)
     }
 
     /// Sends a request whose body is known whole.
-    pub fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) {
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) {
         let mut head = format!("{method} {target} HTTP/1.1\r\nhost: agent\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -74,7 +80,7 @@ impl Connection {
         line.trim_end_matches("\r\n").to_owned()
     }
 
-    pub fn head(&mut self) -> Head {
+    pub(crate) fn head(&mut self) -> Head {
         let status = self.line();
         let status = status
             .strip_prefix("HTTP/1.1 ")
@@ -93,7 +99,7 @@ impl Connection {
 
     /// The next chunk of a chunked body; `None` at its proper end. A connection that ends
     /// otherwise is an error.
-    pub fn chunk(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+    pub(crate) fn chunk(&mut self) -> std::io::Result<Option<Vec<u8>>> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let broken = || std::io::Error::other(format!("no chunk: {line:?}"));
@@ -104,7 +110,17 @@ impl Connection {
         Ok((size > 0).then_some(chunk))
     }
 
-    pub fn answer(&mut self) -> Answer {
+    /// How many bytes come until the connection ends, however that happens.
+    pub(crate) fn read_to_end(&mut self) -> u64 {
+        let mut bytes = 0;
+        let mut buffer = [0; 65_536];
+        while let Ok(read @ 1..) = self.stream.read(&mut buffer) {
+            bytes += read as u64;
+        }
+        bytes
+    }
+
+    pub(crate) fn answer(&mut self) -> Answer {
         let Head { status, headers } = self.head();
         let header = |wanted: &str| {
             let found = headers
@@ -129,7 +145,7 @@ impl Connection {
     }
 
     /// The next frame of a stream: its flags and its JSON. `None` at the end of the body.
-    pub fn frame(&mut self, pending: &mut Vec<u8>) -> std::io::Result<Option<(u8, Value)>> {
+    pub(crate) fn frame(&mut self, pending: &mut Vec<u8>) -> std::io::Result<Option<(u8, Value)>> {
         loop {
             if let Some((flags, json, rest)) = split_frame(pending) {
                 *pending = rest;
@@ -154,7 +170,7 @@ fn split_frame(bytes: &[u8]) -> Option<(u8, Value, Vec<u8>)> {
 }
 
 /// All frames of a body.
-pub fn frames(mut bytes: &[u8]) -> Vec<(u8, Value)> {
+pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, Value)> {
     let mut frames = Vec::new();
     while let Some((flags, json, rest)) = split_frame(bytes) {
         frames.push((flags, json));
@@ -165,7 +181,7 @@ pub fn frames(mut bytes: &[u8]) -> Vec<(u8, Value)> {
 }
 
 /// One frame with `message`.
-pub fn frame(message: &Value) -> Vec<u8> {
+pub(crate) fn frame(message: &Value) -> Vec<u8> {
     let json = message.to_string();
     [
         &[0][..],
@@ -177,7 +193,7 @@ pub fn frame(message: &Value) -> Vec<u8> {
 
 impl Agent {
     /// One request on a connection of its own.
-    pub fn request(
+    pub(crate) fn request(
         &self,
         method: &str,
         target: &str,
@@ -190,11 +206,11 @@ impl Agent {
     }
 
     /// A method with one message each way: HTTP status and JSON.
-    pub fn unary(&self, method: &str, message: &Value) -> (u16, Value) {
+    pub(crate) fn unary(&self, method: &str, message: &Value) -> (u16, Value) {
         self.unary_as(method, message, &[])
     }
 
-    pub fn unary_as(
+    pub(crate) fn unary_as(
         &self,
         method: &str,
         message: &Value,
@@ -209,7 +225,12 @@ impl Agent {
     }
 
     /// A method with a stream back, read to its end.
-    pub fn stream(&self, method: &str, message: &Value, headers: &[(&str, &str)]) -> Vec<Value> {
+    pub(crate) fn stream(
+        &self,
+        method: &str,
+        message: &Value,
+        headers: &[(&str, &str)],
+    ) -> Vec<Value> {
         let answer = self.raw_stream(method, &frame(message), headers);
         assert_eq!(answer.status, 200);
         assert_eq!(
@@ -226,7 +247,7 @@ impl Agent {
         frames.into_iter().map(|(_, json)| json).collect()
     }
 
-    pub fn raw_stream(&self, method: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
+    pub(crate) fn raw_stream(&self, method: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
         let kind = [("content-type", "application/connect+json")];
         self.request(
             "POST",
@@ -237,7 +258,7 @@ impl Agent {
     }
 
     /// Makes the user that runs the tests the default one.
-    pub fn init(self) -> Self {
+    pub(crate) fn init(self) -> Self {
         let body = json!({"defaultUser": crate::support::me(), "defaultWorkdir": self.directory()});
         let answer = self.request("POST", "/init", &[], body.to_string().as_bytes());
         assert_eq!(answer.status, 204);

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const LAUNCH: &str = "exec 3<&0 4>&1 0</dev/null 1>/dev/null; exec \"$@\"";
 
 /// A running agent and a directory for files.
-pub struct Agent {
+pub(crate) struct Agent {
     directory: TempDir,
     child: Child,
     /// The one that serves: the child, or its own child.
@@ -23,12 +23,12 @@ pub struct Agent {
 
 impl Agent {
     /// Starts an agent whose default user is the one that runs the tests.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::launch(&[], None)
     }
 
     /// Starts an agent as PID 1 of a pid namespace; `None` where that is not allowed.
-    pub fn start_as_init() -> Option<Self> {
+    pub(crate) fn start_as_init() -> Option<Self> {
         let namespace = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
         let possible = command("unshare")
             .args(&namespace[1..])
@@ -42,7 +42,7 @@ impl Agent {
     }
 
     /// Starts an agent that is not root; `None` when the tests are not root themselves.
-    pub fn start_as(uid: u32) -> Option<Self> {
+    pub(crate) fn start_as(uid: u32) -> Option<Self> {
         rustix::process::geteuid()
             .is_root()
             .then(|| Self::launch(&[], Some(uid)))
@@ -71,9 +71,11 @@ impl Agent {
         let child = launch.spawn().unwrap();
         // The command holds its copy of the pipe's write end.
         drop(launch);
-        let mut byte = Vec::new();
-        ready.read_to_end(&mut byte).unwrap();
-        assert_eq!(byte, b"1", "the agent tells that it accepts connections");
+        // Not to its end: a wrapper keeps its copy of the pipe for as long as the agent lives.
+        let mut byte = [0];
+        ready
+            .read_exact(&mut byte)
+            .expect("the agent tells that it accepts connections");
         let pid = Pid::from_child(&child);
         Self {
             directory,
@@ -82,17 +84,17 @@ impl Agent {
         }
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("agent.sock")
     }
 
     /// A directory that this agent's tests have to themselves.
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
     /// A path in that directory, as text.
-    pub fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.directory
             .path()
             .join(name)
@@ -102,7 +104,7 @@ impl Agent {
     }
 
     /// The agent's own process.
-    pub fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         self.pid
     }
 }
@@ -115,13 +117,28 @@ impl Drop for Agent {
 }
 
 /// The user that runs the tests.
-pub fn me() -> String {
+pub(crate) fn me() -> String {
     let uid = std::fs::metadata("/proc/self").unwrap().uid();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
     let line = passwd
         .lines()
         .find(|line| line.split(':').nth(2) == Some(&uid.to_string()));
     line.unwrap().split(':').next().unwrap().to_owned()
+}
+
+/// What the agent says when it is started without its descriptors.
+pub(crate) fn run_without_descriptors() -> std::process::Output {
+    let mut launch = command("/bin/sh");
+    launch.args([
+        "-c",
+        "exec \"$0\" 3<&- 4<&-",
+        env!("CARGO_BIN_EXE_soulbox-agent"),
+    ]);
+    launch
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    launch.output().unwrap()
 }
 
 #[allow(

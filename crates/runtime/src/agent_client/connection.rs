@@ -114,14 +114,19 @@ impl Connection {
             .map_err(|_| AgentError::Timeout { what, limit })
     }
 
-    /// Gives it back for the next call, if it can take one.
-    pub(super) async fn give_back(mut self) {
+    /// Whether it can take a request: it lets it find out if the agent has hung up.
+    async fn is_usable(&mut self) -> bool {
         poll_fn(|context| {
             advance(&mut self.driver, context);
             Poll::Ready(())
         })
         .await;
-        if self.driver.is_some() && self.sender.is_ready() {
+        self.driver.is_some() && self.sender.is_ready()
+    }
+
+    /// Gives it back for the next call, if it can take one.
+    pub(super) async fn give_back(mut self) {
+        if self.is_usable().await {
             let home = Arc::clone(&self.home);
             let mut kept = home.kept.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.len() < KEPT {
@@ -180,11 +185,18 @@ impl Pool {
                 .pop();
             let was_kept = kept.is_some();
             let mut connection = match kept {
-                Some((sender, driver)) => Connection {
-                    sender,
-                    driver,
-                    home: Arc::clone(self),
-                },
+                Some((sender, driver)) => {
+                    let home = Arc::clone(self);
+                    let mut kept = Connection {
+                        sender,
+                        driver,
+                        home,
+                    };
+                    if !kept.is_usable().await {
+                        continue;
+                    }
+                    kept
+                }
                 None => self.connect(limits).await?,
             };
             let sent = connection.sender.try_send_request(request);
