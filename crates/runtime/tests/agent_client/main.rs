@@ -1,6 +1,10 @@
 //! The engine's client against the agent that this crate embeds, started outside any sandbox.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests fail by panicking"
+)]
 
 mod client;
 mod support;

@@ -60,12 +60,12 @@ pub(crate) struct Args {
     /// Print one JSON object instead of the output
     #[arg(long)]
     json: bool,
-    /// What the sandbox is.
-    #[command(flatten)]
-    sandbox: SandboxFlags,
     /// The code's own arguments
     #[arg(last = true, value_name = "ARGS")]
     arguments: Vec<String>,
+    /// What the sandbox is.
+    #[command(flatten)]
+    sandbox: SandboxFlags,
 }
 
 /// Runs the code; its exit code becomes the program's.

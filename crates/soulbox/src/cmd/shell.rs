@@ -38,12 +38,12 @@ const INPUT: usize = 16 * 1024;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// What the sandbox is.
-    #[command(flatten)]
-    sandbox: SandboxFlags,
     /// The command instead of a shell
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
+    /// What the sandbox is.
+    #[command(flatten)]
+    sandbox: SandboxFlags,
 }
 
 /// Opens the shell; its exit code becomes the program's.
