@@ -14,8 +14,8 @@ impl Tally {
     /// the result of the compiler's own harness
     /// (`test result: ok. 3 passed; 0 failed; 1 ignored; …`).
     pub(crate) fn read(&mut self, line: &str) {
-        let line = line.trim();
-        let counts = if line.starts_with("Summary [") {
+        // What a failed test printed is shown indented, its own harness's result among it.
+        let counts = if line.trim_start().starts_with("Summary [") {
             line.split_once(" run: ").map(|(_, counts)| counts)
         } else {
             line.strip_prefix("test result: ")
@@ -59,6 +59,7 @@ mod tests {
             "     Summary [   0.178s] 41 tests run: 38 passed (1 slow), 2 failed, 1 timed out, 3 skipped",
             "test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out",
             "test result: FAILED. 0 passed; 1 failed; 0 ignored",
+            "    test result: FAILED. 0 passed; 1 failed; 0 ignored",
             "some other line with 7 passed",
         ] {
             tally.read(line);
