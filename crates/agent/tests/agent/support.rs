@@ -111,9 +111,33 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        // Outside a pid namespace what it started would outlive it.
+        let started = children_of(self.pid);
         let _ = rustix::process::kill_process(self.pid, Signal::KILL);
         let _ = self.child.wait();
+        for leader in started {
+            let _ = rustix::process::kill_process_group(leader, Signal::KILL);
+        }
     }
+}
+
+/// The processes whose parent is `pid`.
+fn children_of(pid: Pid) -> Vec<Pid> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let parent = |number: &u32| -> Option<i32> {
+        let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+        stat.rsplit_once(')')?
+            .1
+            .split_ascii_whitespace()
+            .nth(1)?
+            .parse()
+            .ok()
+    };
+    let children = numbers.filter(|number| parent(number) == Some(pid.as_raw_nonzero().get()));
+    children
+        .filter_map(|number| Pid::from_raw(number.cast_signed()))
+        .collect()
 }
 
 /// The user that runs the tests.

@@ -78,7 +78,7 @@ fn a_shell_controls_its_terminal() {
     assert_eq!(session.read_until("/dev/pts/"), None);
     assert_eq!(session.read_until("leads\r\n"), None);
     // Job control: ^C ends the job and not the shell.
-    session.type_in("sh -c 'echo jo\"\"b; sleep 1000'\n");
+    session.type_in("sh -c 'echo jo\"\"b; exec sleep 1000'\n");
     assert_eq!(session.read_until("job\r\n"), None);
     // What is typed before the shell is back would be thrown away.
     session.shown.clear();
