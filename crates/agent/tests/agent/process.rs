@@ -768,12 +768,14 @@ fn output_resets_the_keepalive() {
 #[test]
 fn killed_agents_drop_their_streams_without_an_end() {
     let agent = Agent::start().init();
-    let (mut connection, mut pending, _) = started(&agent, &script("sleep 1000"), &[]);
+    let (mut connection, mut pending, pid) = started(&agent, &script("sleep 1000"), &[]);
     rustix::process::kill_process(agent.pid(), rustix::process::Signal::KILL).unwrap();
     assert!(
         connection.frame(&mut pending).is_err(),
         "no last chunk, no end of stream"
     );
+    let orphan = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process_group(orphan, rustix::process::Signal::KILL).unwrap();
 }
 
 #[test]

@@ -126,7 +126,8 @@ fn a_terminal_refuses_what_only_pipes_can() {
 fn a_killed_shell_ends_its_stream() {
     let agent = Agent::start().init();
     let mut session = Session::open(&agent, &shell(), &json!({}));
-    session.type_in("sleep 1000 & echo started\n");
+    // Such a job outlives its shell and its terminal, so it is a short one.
+    session.type_in("sleep 5 & echo started\n");
     session.read_until("started\r\n");
     let message = json!({"process": {"pid": session.pid}, "signal": "SIGNAL_SIGKILL"});
     assert_eq!(agent.unary("process.Process/SendSignal", &message).0, 200);
