@@ -107,7 +107,7 @@ async fn input_reaches_a_command_and_signals_end_it() {
     let (out, _, _) = collected.unwrap();
     assert_eq!(out, [b"one two ", long.as_slice()].concat());
 
-    let mut stream = client.start(&shell("sleep 100")).await.unwrap();
+    let mut stream = client.start(&shell("exec sleep 100")).await.unwrap();
     client.signal(stream.pid(), Signal::Kill).await.unwrap();
     let (_, _, end) = collect(&mut stream).await.unwrap();
     assert_eq!((end.exit_code, end.signal), (-1, Some(9)));
