@@ -13,11 +13,11 @@ const DIRECTORY: &str = "docs/bench";
 
 /// The questions, in the order of the document, and how each file is made.
 const BENCHES: [(&str, &str); 5] = [
-    ("create", "soulbox bench create --template base --count 500"),
+    ("create", "soulbox bench create --template base --count 300"),
     ("exec", "soulbox bench exec --template base --count 2000"),
     (
         "run",
-        "soulbox bench run --template base --count 2000 --at-once 2",
+        "soulbox bench run --template base --count 1000 --at-once 2",
     ),
     (
         "memory",
@@ -93,7 +93,7 @@ const MARKS: [(&str, &str, Of); 18] = [
         Of::AtMost(900.0),
     ),
     ("leak", "cycles", Of::AtLeastPerSecond(10_000.0)),
-    ("leak", "descriptors", Of::AtMost(0.0)),
+    ("leak", "descriptors of the engine", Of::AtMost(0.0)),
 ];
 
 #[derive(Deserialize)]
@@ -155,7 +155,7 @@ pub(crate) fn document() -> Result<String, String> {
         let m = &first.machine;
         let _ = write!(
             page,
-            "\nMeasured with SoulBox {} on {} x {}, {} MiB, Linux {}, cgroups {}, otherwise idle.\n\
+            "\nMeasured with SoulBox {} on {} x {}, {} MiB, Linux {}, cgroups {}, with the load that each section tells.\n\
              Times are in milliseconds. Other tools were measured in the same run, turn and turn about.\n",
             first.version, m.cores, m.cpu, m.memory_mib, m.linux, m.cgroups
         );
