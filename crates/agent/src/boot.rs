@@ -10,7 +10,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
-use soulbox_syscall::{descriptor, process};
+use soulbox_syscall::{descriptor, inherit, signal};
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 
@@ -40,11 +40,11 @@ fn step<T>(what: &'static str, result: rustix::io::Result<T>) -> Result<T, BootE
 pub(crate) fn run() -> Result<(), BootError> {
     let listener = step(
         "take the listening socket from descriptor 3",
-        process::take_inherited(LISTENER),
+        inherit::take_inherited(LISTENER),
     )?;
     let ready = step(
         "take the ready pipe from descriptor 4",
-        process::take_inherited(READY),
+        inherit::take_inherited(READY),
     )?;
     // Before anything of our own is opened.
     step("close other descriptors", descriptor::close_from(READY + 1))?;
@@ -55,7 +55,7 @@ pub(crate) fn run() -> Result<(), BootError> {
     step("set the process's name", rustix::thread::set_name(NAME))?;
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let open_files = step("raise the limit of open files", raise_open_files())?;
-    let children = step("hear of children", process::child_signals())?;
+    let children = step("hear of children", signal::child_signals())?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let null = step(
         "open /dev/null",

@@ -11,7 +11,9 @@
 //! | attributes of mounts | [`mount`] |
 //! | moving the caller between namespaces | [`namespace`] |
 //! | links, addresses, routes, netfilter | [`netlink`] |
-//! | starting programs, hearing of their end | [`process`] |
+//! | starting programs | [`process`] |
+//! | what a program was started with | [`inherit`] |
+//! | signals, hearing of the end of children | [`signal`] |
 //! | system-call filters | [`seccomp`] |
 //! | pseudo-terminals | [`terminal`] |
 //! | a dead child's accounts | [`wait`] |
@@ -21,10 +23,12 @@
 pub mod clone;
 pub mod descriptor;
 pub mod execute;
+pub mod inherit;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
 pub mod process;
 pub mod seccomp;
+pub mod signal;
 pub mod terminal;
 pub mod wait;

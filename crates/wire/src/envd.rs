@@ -6,5 +6,6 @@
 pub mod filesystem;
 pub mod http;
 pub mod json;
+pub mod output;
 pub mod process;
 pub mod signal;

@@ -5,7 +5,7 @@ use crate::process::record::Channel;
 use crate::state::Agent;
 use bytes::Bytes;
 use rustix::io::Errno;
-use soulbox_wire::envd::process::{Output, data_frame};
+use soulbox_wire::envd::output::{Output, data_frame};
 use std::task::{Context, Poll};
 
 /// One output of a process: a pipe's read end, or a terminal's master.

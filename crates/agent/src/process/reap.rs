@@ -5,7 +5,7 @@ use crate::process::end::End;
 use crate::state::Agent;
 use rustix::fd::OwnedFd;
 use rustix::process::WaitOptions;
-use soulbox_syscall::process::clear_child_signals;
+use soulbox_syscall::signal::clear_child_signals;
 use std::rc::Rc;
 use tokio::io::unix::AsyncFd;
 
