@@ -126,6 +126,7 @@ pub async fn execute(
     let begun = Instant::now();
     let mut phases = Phases::default();
     let mut watch = Watch::new(execution, Box::pin(stop));
+    let places = transfer::open_places(&execution.downloads);
     if watch
         .guard(transfer::copy_in(guest, execution))
         .await
@@ -147,7 +148,7 @@ pub async fn execute(
     .await?;
     let mut outcome = Outcome::decide(facts, stage);
     if outcome.cause != soulbox_model::Cause::Killed {
-        outcome.failed_downloads = transfer::copy_out(guest, execution).await;
+        outcome.failed_downloads = transfer::copy_out(guest, execution, places).await;
         lap(&mut phases, "copy_out", &mut clock);
     }
     outcome.printed = watch.printed();

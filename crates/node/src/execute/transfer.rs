@@ -3,6 +3,9 @@
 use crate::execute::Execution;
 use crate::execute::guest::{Command, Event, Events, Guest, GuestError, Input};
 use crate::execute::program::{Content, HOME};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat, openat2, renameat, unlinkat};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -244,11 +247,55 @@ async fn mark_executable(guest: &impl Guest, paths: Vec<String>) {
     }
 }
 
+/// The directory on the host that a file is copied into, opened before the code runs.
+///
+/// The sandbox may share it by a mount, and with it the power to put links where directories and
+/// files were: a path that is looked up again afterwards would lead wherever the code wants.
+pub(super) struct Place(Option<OwnedFd>);
+
+/// Opens the directories of all files that are to be copied out.
+pub(super) fn open_places(downloads: &[Download]) -> Vec<Place> {
+    let open = |download: &Download| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(parent(&download.local), flags, Mode::empty()).ok()
+    };
+    downloads.iter().map(|one| Place(open(one))).collect()
+}
+
+/// The directory that a file is in.
+fn parent(path: &Path) -> &Path {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    match parent.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => parent,
+    }
+}
+
+impl Place {
+    /// The directory; one that came since only when no link leads to it.
+    fn directory(self, download: &Download) -> Result<OwnedFd, Errno> {
+        match self.0 {
+            Some(directory) => Ok(directory),
+            None => openat2(
+                CWD,
+                parent(&download.local),
+                OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                Mode::empty(),
+                ResolveFlags::NO_SYMLINKS,
+            ),
+        }
+    }
+}
+
 /// Copies everything out that was asked for, and tells what could not be.
-pub(super) async fn copy_out(guest: &impl Guest, execution: &Execution) -> Vec<TransferError> {
+pub(super) async fn copy_out(
+    guest: &impl Guest,
+    execution: &Execution,
+    places: Vec<Place>,
+) -> Vec<TransferError> {
     let mut failed = Vec::new();
-    for download in &execution.downloads {
-        if let Err(error) = fetch(guest, download, execution).await {
+    for (download, place) in execution.downloads.iter().zip(places) {
+        if let Err(error) = fetch(guest, download, place, execution).await {
             failed.push(error);
         }
     }
@@ -256,17 +303,21 @@ pub(super) async fn copy_out(guest: &impl Guest, execution: &Execution) -> Vec<T
 }
 
 /// Copies one file out, under another name first: a file of the host is replaced whole or not at
-/// all.
+/// all. A link in its place is replaced, never followed.
 async fn fetch(
     guest: &impl Guest,
     download: &Download,
+    place: Place,
     execution: &Execution,
 ) -> Result<(), TransferError> {
-    let told = |error| local("write", &download.local, error);
-    let mut name = download.local.clone().into_os_string();
-    name.push(format!(".soulbox-{}", std::process::id()));
-    let partial = PathBuf::from(name);
-    let mut file = tokio::fs::File::create(&partial).await.map_err(told)?;
+    let told = |errno: Errno| local("write", &download.local, errno.into());
+    let name = download
+        .local
+        .file_name()
+        .ok_or_else(|| told(Errno::ISDIR))?;
+    let directory = place.directory(download).map_err(told)?;
+    let (partial, file) = create_new(&directory).map_err(told)?;
+    let mut file = tokio::fs::File::from_std(file);
     let remote = absolute(&download.remote);
     let user = execution.user.as_deref();
     let copied = guest
@@ -274,10 +325,8 @@ async fn fetch(
         .await;
     let done = match copied {
         Ok(()) => match file.flush().await {
-            Ok(()) => tokio::fs::rename(&partial, &download.local)
-                .await
-                .map_err(told),
-            Err(error) => Err(told(error)),
+            Ok(()) => renameat(&directory, &partial, &directory, name).map_err(told),
+            Err(error) => Err(local("write", &download.local, error)),
         },
         Err(source) => Err(TransferError::Remote {
             remote,
@@ -286,9 +335,20 @@ async fn fetch(
         }),
     };
     if done.is_err() {
-        let _ = tokio::fs::remove_file(&partial).await;
+        let _ = unlinkat(&directory, &partial, AtFlags::empty());
     }
     done
+}
+
+/// Makes a file that was not there, under a name that nobody can guess: what is there already,
+/// a link of the sandbox's above all, is never opened.
+fn create_new(directory: &OwnedFd) -> Result<(String, fs::File), Errno> {
+    let mut random = [0; 16];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    let name = format!(".soulbox-{:032x}", u128::from_ne_bytes(random));
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = openat(directory, &name, flags, Mode::from(0o666))?;
+    Ok((name, file.into()))
 }
 
 #[cfg(test)]
@@ -307,6 +367,35 @@ mod tests {
         for bad in ["", "a", ":b", "a:", "a\0:b"] {
             assert!(Upload::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_place_that_the_sandbox_has_swapped_leads_nowhere_else() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        fs::create_dir_all(path("shared/out")).unwrap();
+        fs::create_dir(path("elsewhere")).unwrap();
+        let download = Download {
+            remote: "x".to_owned(),
+            local: path("shared/out/x"),
+        };
+        let later = Download {
+            remote: "x".to_owned(),
+            local: path("shared/new/x"),
+        };
+        let places = open_places(&[download.clone(), later.clone(), later.clone()]);
+        fs::rename(path("shared/out"), path("shared/away")).unwrap();
+        std::os::unix::fs::symlink(path("elsewhere"), path("shared/out")).unwrap();
+        std::os::unix::fs::symlink(path("elsewhere"), path("shared/new")).unwrap();
+        let [before, linked, made] = <[Place; 3]>::try_from(places).ok().unwrap();
+        let (name, _) = create_new(&before.directory(&download).unwrap()).unwrap();
+        assert!(path("shared/away").join(name).exists());
+        assert_eq!(linked.directory(&later).err(), Some(Errno::LOOP));
+        fs::remove_file(path("shared/new")).unwrap();
+        fs::create_dir(path("shared/new")).unwrap();
+        assert!(made.directory(&later).is_ok());
+        assert_eq!(fs::read_dir(path("elsewhere")).unwrap().count(), 0);
+        assert_eq!(parent(Path::new("x")), Path::new("."));
     }
 
     #[test]
