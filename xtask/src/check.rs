@@ -2,7 +2,7 @@
 
 use crate::process::{exists, run, watched};
 use crate::tally::Tally;
-use crate::{docs, layers, tell};
+use crate::{attacks, docs, layers, tell};
 
 /// Format, lints, layers, documents and all tests. Goes on after a failure, so that one run tells
 /// everything, and ends with the number of tests.
@@ -14,6 +14,7 @@ pub(crate) fn check() -> Result<(), String> {
             problems.push(problem);
         }
     }
+    attacks::forget()?;
     let mut tally = Tally::default();
     for words in [
         &["cargo", "nextest", "run", "--workspace"][..],
@@ -23,6 +24,7 @@ pub(crate) fn check() -> Result<(), String> {
             problems.push(format!("{} failed", words.join(" ")));
         }
     }
+    attacks::summary()?;
     for problem in &problems {
         tell(&format!("FAILED: {problem}"));
     }

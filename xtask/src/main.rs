@@ -1,9 +1,11 @@
 //! The tasks around the code, one file for each: `cargo xtask <task>`.
 
+mod attacks;
 mod benchmarks;
 mod check;
 mod docs;
 mod layers;
+mod policy;
 mod process;
 mod tally;
 
@@ -16,8 +18,10 @@ usage: cargo xtask <task>
   check          format, lints, layers, documents and all tests: what CI does after installing
   prepush        check, then licences and sources of dependencies: run it before a push
   layers         fail when a crate depends on one above it, or holds unsafe code it must not
+  attacks        run the attack suite and tell what it found in one line; --json: as JSON
   benchmarks     write docs/benchmarks.md from docs/bench/*.json
-  docs [--check] write docs/settings.md and docs/cli.md, or fail when they are not up to date";
+  docs [--check] write docs/settings.md, docs/cli.md and docs/security-policy.md, or fail when they
+                 are not up to date";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +33,8 @@ fn main() -> ExitCode {
             ["check"] => check::check(),
             ["prepush"] => check::prepush(),
             ["layers"] => layers::check(),
+            ["attacks"] => attacks::run(false),
+            ["attacks", "--json"] => attacks::run(true),
             ["benchmarks"] => benchmarks::write(),
             ["docs"] => docs::write(),
             ["docs", "--check"] => docs::check(),
