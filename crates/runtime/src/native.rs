@@ -9,7 +9,7 @@
 //! | its own mount namespace, and the kit in it | `home`, `kit` |
 //! | making a slot and a sandbox, from outside | `builder`, `sandbox`, `tree`, [`cgroup`], `slot_network` |
 //! | the same from inside, up to the agent | `guest`, `guest_mount`, `mask` |
-//! | giving back | `undo` |
+//! | giving back | `undo`, `closer` |
 //! | the security policy as tables | [`policy`] |
 //! | what is given up before the agent starts | [`seccomp`], [`capability`] |
 //! | what a sandbox reaches | [`network`] |
@@ -20,6 +20,7 @@ mod builder;
 pub mod capability;
 pub mod cgroup;
 pub mod channel;
+mod closer;
 pub mod driver;
 mod guest;
 mod guest_mount;

@@ -8,7 +8,7 @@ use super::sandbox::{Child, Sandbox, Stage, micros_since};
 use super::slot_network::Plan;
 use super::spawner::create_deadline;
 use super::step::{Step, StepError};
-use super::tree;
+use super::tree::{self, Maker};
 use super::undo::Undo;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, Uid};
@@ -34,6 +34,7 @@ pub(super) struct Builder {
     views: Vec<View>,
     id_base: u32,
     network: Plan,
+    trees: Maker,
 }
 
 impl Builder {
@@ -60,8 +61,15 @@ impl Builder {
         let network = Plan::new(&init.subnet)?;
         let views = parents.views();
         home::settle(&init.roots, &views, &init.scratch)?;
+        let tree = init
+            .roots
+            .first()
+            .ok_or(Errno::INVAL)
+            .step(|| "find a directory to build sandboxes from".to_owned())?;
+        let trees = Maker::new(tree)?;
         Ok(Self {
             agent,
+            trees,
             home_network,
             parents,
             views,
@@ -133,7 +141,7 @@ impl Builder {
         write_id_maps(child.pid, root_id)?;
         send(child.channel.as_ref(), &Order::Begin, &[])?;
         let user_namespace = tree::user_namespace(child.pid)?;
-        let trees = tree::make(
+        let trees = self.trees.make(
             &create.layers,
             &create.storage,
             root_id,

@@ -3,52 +3,93 @@
 //! The spawner mounts them with its own rights, from outside: nothing in the sandbox can mount,
 //! and the overlay's own records are `trusted.*` attributes that nobody inside can forge.
 
+use super::closer::Closer;
 use super::home::{self, LOWER, UPPER};
 use super::step::{Step, StepError};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_fd, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    unmount,
 };
 use soulbox_syscall::mount::{Attributes, set_attributes};
 use soulbox_wire::spawner::{Layer, Storage};
 
-/// Makes one overlay per layer over the same storage. `root_id` is the host id of the sandbox's
-/// root, `user_namespace` has the sandbox's id map.
-///
-/// # Errors
-/// The step that Linux refused. Nothing stays attached.
-pub(super) fn make(
-    layers: &[Layer],
-    storage: &Storage,
-    root_id: u32,
-    user_namespace: BorrowedFd<'_>,
-) -> Result<Trees, StepError> {
-    let upper = match storage {
-        Storage::Memory { size, inodes } => {
-            let options = format!("size={size},nr_inodes={inodes},mode=0700");
-            home::tmpfs(&options, MountAttrFlags::empty())?
+/// How trees are made on this Linux.
+pub(super) struct Maker {
+    closer: Closer,
+    /// Linux takes an overlay's layers as descriptors, so that they need not be attached for a
+    /// moment. It does since 6.14 (`FSCONFIG_SET_FD` with layers that are attached nowhere).
+    by_descriptor: bool,
+}
+
+impl Maker {
+    /// Finds out what this Linux can do. `tree` is any tree that sandboxes are built from.
+    ///
+    /// # Errors
+    /// The step that Linux refused.
+    pub(super) fn new(tree: &str) -> Result<Self, StepError> {
+        let probe = home::open_tree_copy(tree)?;
+        let context = open_overlay().step(|| "open the file system overlay".to_owned())?;
+        Ok(Self {
+            closer: Closer::start()?,
+            by_descriptor: fsconfig_set_fd(context.as_fd(), "lowerdir+", &probe).is_ok(),
+        })
+    }
+
+    /// Makes one overlay per layer over the same storage. `root_id` is the host id of the
+    /// sandbox's root, `user_namespace` has the sandbox's id map.
+    ///
+    /// # Errors
+    /// The step that Linux refused. Nothing stays attached.
+    pub(super) fn make(
+        &self,
+        layers: &[Layer],
+        storage: &Storage,
+        root_id: u32,
+        user_namespace: BorrowedFd<'_>,
+    ) -> Result<Trees, StepError> {
+        let upper = match storage {
+            Storage::Memory { size, inodes } => {
+                let options = format!("size={size},nr_inodes={inodes},mode=0700");
+                home::tmpfs(&options, MountAttrFlags::empty())?
+            }
+            Storage::Directory { path } => home::open_tree_copy(path)?,
+        };
+        if !self.by_descriptor {
+            home::attach(&upper, UPPER)?;
         }
-        Storage::Directory { path } => home::open_tree_copy(path)?,
-    };
-    home::attach(&upper, UPPER)?;
-    let overlays = (0..).zip(layers).map(|(number, layer)| {
-        let parts = prepare_upper(&upper, number, root_id)?;
-        overlay(layer, &parts, user_namespace)
-    });
-    let trees = overlays
-        .collect::<Result<Vec<_>, _>>()
-        .and_then(|overlays| {
-            let shm = match storage {
-                Storage::Memory { .. } => Some(shared_memory(&upper, root_id)?),
-                Storage::Directory { .. } => None,
+        let mut done = Vec::with_capacity(layers.len() + 1);
+        let overlays = (0..).zip(layers).map(|(number, layer)| {
+            prepare_upper(&upper, number, root_id)?;
+            let lower = lower(layer, user_namespace)?;
+            let made = if self.by_descriptor {
+                overlay_of_descriptors(&lower, &upper, number)
+            } else {
+                overlay_of_paths(&lower, number)
             };
-            Ok(Trees { overlays, shm })
+            done.push(lower);
+            made.step(|| format!("make the overlay of {}", layer.tree))
         });
-    home::detach(UPPER)?;
-    trees
+        let trees = overlays
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|overlays| {
+                let shm = match storage {
+                    Storage::Memory { .. } => Some(shared_memory(&upper, root_id)?),
+                    Storage::Directory { .. } => None,
+                };
+                Ok(Trees { overlays, shm })
+            });
+        if self.by_descriptor {
+            done.push(upper);
+            self.closer.close(&done);
+        } else {
+            home::detach(UPPER)?;
+        }
+        trees
+    }
 }
 
 /// The trees of one sandbox.
@@ -69,7 +110,8 @@ fn shared_memory(storage: &OwnedFd, root_id: u32) -> Result<OwnedFd, StepError> 
         rustix::fs::chmodat(storage, "shm", Mode::from(0o1777), AtFlags::empty())
     };
     make().step(|| "make the directory for /dev/shm".to_owned())?;
-    let shm = home::open_tree_copy(&format!("{UPPER}/shm"))?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let shm = open_tree(storage, "shm", flags).step(|| "copy the mount of /dev/shm".to_owned())?;
     set_attributes(
         shm.as_fd(),
         Attributes::NO_SUID | Attributes::NO_DEVICES,
@@ -86,14 +128,8 @@ fn give(storage: &OwnedFd, name: &str, root_id: u32) -> Result<(), Errno> {
     rustix::fs::chownat(storage, name, Some(uid), Some(gid), AtFlags::empty())
 }
 
-/// The paths of one overlay's writable and work directory.
-struct UpperParts {
-    upper: String,
-    work: String,
-}
-
-fn prepare_upper(storage: &OwnedFd, number: usize, root_id: u32) -> Result<UpperParts, StepError> {
-    let (upper, work) = (format!("upper{number}"), format!("work{number}"));
+fn prepare_upper(storage: &OwnedFd, number: usize, root_id: u32) -> Result<(), StepError> {
+    let (upper, work) = parts(number);
     let make = |name: &str| match rustix::fs::mkdirat(storage, name, Mode::from(0o755)) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(errno),
@@ -101,18 +137,16 @@ fn prepare_upper(storage: &OwnedFd, number: usize, root_id: u32) -> Result<Upper
     make(&upper)
         .and_then(|()| make(&work))
         .and_then(|()| give(storage, &upper, root_id))
-        .step(|| "make the writable layer's directories".to_owned())?;
-    Ok(UpperParts {
-        upper: format!("{UPPER}/{upper}"),
-        work: format!("{UPPER}/{work}"),
-    })
+        .step(|| "make the writable layer's directories".to_owned())
 }
 
-fn overlay(
-    layer: &Layer,
-    parts: &UpperParts,
-    user_namespace: BorrowedFd<'_>,
-) -> Result<OwnedFd, StepError> {
+/// The names of an overlay's writable and work directory in the storage.
+fn parts(number: usize) -> (String, String) {
+    (format!("upper{number}"), format!("work{number}"))
+}
+
+/// A layer's tree, read-only, as the sandbox's own user namespace sees its owners.
+fn lower(layer: &Layer, user_namespace: BorrowedFd<'_>) -> Result<OwnedFd, StepError> {
     let lower = home::open_tree_copy(&layer.tree)?;
     set_attributes(
         lower.as_fd(),
@@ -121,30 +155,67 @@ fn overlay(
         false,
     )
     .step(|| format!("shift the owners of {}", layer.tree))?;
-    home::attach(&lower, LOWER)?;
-    let make = || -> Result<OwnedFd, Errno> {
-        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        let options = [
-            ("source", "soulbox"),
-            ("lowerdir", LOWER),
-            ("upperdir", parts.upper.as_str()),
-            ("workdir", parts.work.as_str()),
-            // Layers that are thrown away with the sandbox need no hard-link index, and copies of
-            // only a file's attributes would tie the writable layer to this exact tree.
-            ("index", "off"),
-            ("metacopy", "off"),
-            ("xino", "off"),
-        ];
-        for (key, value) in options {
-            fsconfig_set_string(context.as_fd(), key, value)?;
-        }
-        fsconfig_create(context.as_fd())?;
-        let attributes = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_RELATIME;
-        fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    Ok(lower)
+}
+
+fn open_overlay() -> Result<OwnedFd, Errno> {
+    fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
+}
+
+fn overlay_of_descriptors(
+    lower: &OwnedFd,
+    storage: &OwnedFd,
+    number: usize,
+) -> Result<OwnedFd, Errno> {
+    let open = |name: &str| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(storage, name, flags, Mode::empty())
     };
-    let made = make().step(|| format!("make the overlay of {}", layer.tree));
-    home::detach(LOWER)?;
+    let (upper, work) = parts(number);
+    let context = open_overlay()?;
+    fsconfig_set_fd(context.as_fd(), "lowerdir+", lower)?;
+    fsconfig_set_fd(context.as_fd(), "upperdir", open(&upper)?)?;
+    fsconfig_set_fd(context.as_fd(), "workdir", open(&work)?)?;
+    mount_overlay(&context)
+}
+
+/// The same on an older Linux, with the layers attached for a moment.
+fn overlay_of_paths(lower: &OwnedFd, number: usize) -> Result<OwnedFd, Errno> {
+    let (upper, work) = parts(number);
+    move_mount(
+        lower,
+        "",
+        CWD,
+        LOWER,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )?;
+    let make = || {
+        let context = open_overlay()?;
+        fsconfig_set_string(context.as_fd(), "lowerdir", LOWER)?;
+        fsconfig_set_string(context.as_fd(), "upperdir", format!("{UPPER}/{upper}"))?;
+        fsconfig_set_string(context.as_fd(), "workdir", format!("{UPPER}/{work}"))?;
+        mount_overlay(&context)
+    };
+    let made = make();
+    unmount(LOWER, UnmountFlags::DETACH)?;
     made
+}
+
+fn mount_overlay(context: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let options = [
+        ("source", "soulbox"),
+        // Layers that are thrown away with the sandbox need no hard-link index, and copies of
+        // only a file's attributes would tie the writable layer to this exact tree.
+        ("index", "off"),
+        ("metacopy", "off"),
+        ("xino", "off"),
+    ];
+    for (key, value) in options {
+        fsconfig_set_string(context.as_fd(), key, value)?;
+    }
+    fsconfig_create(context.as_fd())?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_RELATIME;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 /// Opens the user namespace of process `pid`.
