@@ -26,6 +26,9 @@ use std::cell::Cell;
 /// 32 KiB, whichever the reader offers (`netlink_recvmsg`, `max_recvmsg_len`).
 const RECEIVE: usize = 32 * 1024;
 
+/// The same for answers to requests that ask for no list: Linux sends one message at a time.
+const RECEIVE_ANSWER: usize = 8 * 1024;
+
 /// A request that Linux refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
@@ -105,8 +108,7 @@ impl Socket {
         };
         let mut first = None;
         loop {
-            let received = self
-                .receive()
+            let received = receive(&self.fd, RECEIVE_ANSWER, RecvFlags::empty())
                 .map_err(|errno| sent.refused(sent.last, errno))?;
             for reply in message::replies(&received) {
                 let (sequence, errno) = match reply {
@@ -142,8 +144,7 @@ impl Socket {
             return Ok(());
         };
         loop {
-            let received = self
-                .receive()
+            let received = receive(&self.fd, RECEIVE, RecvFlags::empty())
                 .map_err(|errno| sent.refused(sent.last, errno))?;
             for reply in message::replies(&received) {
                 match reply {
@@ -161,10 +162,6 @@ impl Socket {
                 }
             }
         }
-    }
-
-    fn receive(&self) -> Result<Vec<u8>, Errno> {
-        receive(&self.fd, RecvFlags::empty())
     }
 
     fn send(&self, batch: Batch, acknowledged: bool) -> Result<Option<Sent>, Refused> {
@@ -202,12 +199,12 @@ impl From<Socket> for OwnedFd {
 /// # Errors
 /// Linux's own: `AGAIN` when there is none, `NOBUFS` when some were lost.
 pub fn news(socket: impl AsFd) -> Result<Vec<u8>, Errno> {
-    receive(socket, RecvFlags::DONTWAIT)
+    receive(socket, RECEIVE, RecvFlags::DONTWAIT)
 }
 
 /// Receives the next piece of messages from Linux itself.
-fn receive(socket: impl AsFd, flags: RecvFlags) -> Result<Vec<u8>, Errno> {
-    let mut buffer = vec![0; RECEIVE];
+fn receive(socket: impl AsFd, size: usize, flags: RecvFlags) -> Result<Vec<u8>, Errno> {
+    let mut buffer = vec![0; size];
     loop {
         let (length, _, from) = match rustix::net::recvfrom(&socket, &mut buffer[..], flags) {
             Err(Errno::INTR) => continue,

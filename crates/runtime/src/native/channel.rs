@@ -9,6 +9,7 @@ use rustix::net::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use soulbox_wire::spawner::{MAX_DESCRIPTORS, MAX_PACKET};
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
 /// A packet that could not be sent or received.
@@ -89,11 +90,26 @@ pub fn send<T: Serialize>(
 /// [`ChannelError::Closed`] at the end; [`ChannelError::Linux`] with `AGAIN` when the socket
 /// does not block and is empty.
 pub fn receive<T: DeserializeOwned>(socket: impl AsFd) -> Result<(T, Vec<OwnedFd>), ChannelError> {
-    let mut packet = vec![0; MAX_PACKET];
+    PACKET.with_borrow_mut(|packet| {
+        packet.resize(MAX_PACKET, 0);
+        receive_into(socket, packet)
+    })
+}
+
+thread_local! {
+    /// Where packets are received. Kept, because Linux would have to make and clear it anew for
+    /// each packet: musl gives memory of this size back at once.
+    static PACKET: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fn receive_into<T: DeserializeOwned>(
+    socket: impl AsFd,
+    packet: &mut [u8],
+) -> Result<(T, Vec<OwnedFd>), ChannelError> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
-        let mut parts = [IoSliceMut::new(&mut packet)];
+        let mut parts = [IoSliceMut::new(packet)];
         match recvmsg(&socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
             Ok(received) => break received,
             Err(Errno::INTR) => {}
