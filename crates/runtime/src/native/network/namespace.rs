@@ -31,12 +31,15 @@ const QUESTIONS_WAITING: usize = 32 * 1024;
 const CONNECTIONS_WAITING: i32 = 16;
 
 /// What is set in each network namespace, and its value.
-const SYSCTLS: [(&str, &str); 4] = [
-    // First `default`, so that no link comes into being with IPv6; then those that are there.
-    ("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"),
-    ("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"),
+const SYSCTLS: [(&str, &str); 1] = [
     // Root in the sandbox has no CAP_NET_BIND_SERVICE over a namespace of the host's.
     ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
+];
+
+/// What is set on top before a namespace gets a link.
+const SYSCTLS_WITH_LINK: [(&str, &str); 2] = [
+    // The link comes into being without IPv6. The loopback, which leads nowhere, keeps `::1`.
+    ("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"),
     // `ping` without raw sockets; all groups are the sandbox's own.
     ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647"),
 ];
@@ -117,9 +120,7 @@ pub fn create(host: &Host, ends: Option<&Ends>) -> Result<NetworkNamespace, Step
     new_network_namespace().step(|| "make a network namespace".to_owned())?;
     host.inside(|| {
         let namespace = own().step(|| "open the new network namespace".to_owned())?;
-        for (path, value) in SYSCTLS {
-            set(path, value).step(|| format!("write {value:?} to {path}"))?;
-        }
+        set_all(&SYSCTLS)?;
         let resolver = match ends {
             Some(ends) => Some(wire(host, ends)?),
             None => {
@@ -149,6 +150,7 @@ pub fn connect(
 
 /// Link and resolver of the namespace that the caller is in.
 fn wire(host: &Host, ends: &Ends) -> Result<ResolverSockets, StepError> {
+    set_all(&SYSCTLS_WITH_LINK)?;
     let inside = Socket::route().step(|| "open a netlink socket".to_owned())?;
     link::connect(&inside, host, ends)?;
     resolver_sockets().inspect_err(|_| {
@@ -183,6 +185,13 @@ fn resolver_sockets() -> Result<ResolverSockets, StepError> {
 
 fn own() -> Result<OwnedFd, Errno> {
     rustix::fs::open(OWN, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn set_all(sysctls: &[(&str, &str)]) -> Result<(), StepError> {
+    for (path, value) in sysctls {
+        set(path, value).step(|| format!("write {value:?} to {path}"))?;
+    }
+    Ok(())
 }
 
 fn set(path: &str, value: &str) -> Result<(), Errno> {
