@@ -1,5 +1,6 @@
 //! What creates need, shared by those who ask and by the refilling of the pools.
 
+use crate::calm::Calm;
 use crate::internet::{Internet, InternetError};
 use crate::lease::{Holder, ID_BASE, Lease, Table};
 use crate::mount_source;
@@ -78,6 +79,7 @@ pub(crate) struct Core {
     owners: Owners,
     workplace: Workplace,
     pub(crate) creates: Semaphore,
+    pub(crate) calm: Calm,
     holder: Holder,
     trees: TreeSource,
     internet: OnceCell<Internet>,
@@ -116,6 +118,7 @@ impl Core {
         let owners = Owners::new(&paths.machine_dir);
         let trees = TreeSource::open(&paths.data_dir);
         let creates = Semaphore::new(concurrency);
+        let calm = Calm::new(settings.pool.rest);
         Ok(Self {
             settings,
             driver,
@@ -123,6 +126,7 @@ impl Core {
             owners,
             workplace,
             creates,
+            calm,
             holder,
             trees,
             internet: OnceCell::new(),

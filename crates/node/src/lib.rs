@@ -9,7 +9,7 @@
 //! | walls and names for sandboxes with internet | `internet`, [`resolver`] |
 //! | who holds which slot of the machine | [`lease`] |
 //! | who owns whose user namespaces | [`owner`] |
-//! | what is ready ahead of time | `pools`, [`pool`] |
+//! | what is ready ahead of time | `pools`, [`pool`], `calm` |
 //! | the engine's directories | [`workplace`] |
 //! | the operator's certificates in sandboxes | [`trust`] |
 //! | names for sandboxes | [`resolver`] |
@@ -17,6 +17,7 @@
 //! | templates on disk, and building them | [`template`] |
 //! | trees and mounts that go into a sandbox | [`tree_source`], [`mount_source`] |
 
+mod calm;
 mod core;
 pub mod execute;
 mod internet;

@@ -107,6 +107,7 @@ impl Node {
         let begin = Instant::now();
         spec.limits.check()?;
         let core = &self.core;
+        let _waits = core.calm.wait();
         let _permit = core
             .creates
             .acquire()

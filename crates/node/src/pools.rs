@@ -50,7 +50,10 @@ impl Pools {
         let core = Arc::clone(core);
         pools.fill(&pools.slots, move || {
             let core = Arc::clone(&core);
-            async move { core.make_slot(Network::None).await }
+            async move {
+                core.calm.come().await;
+                core.make_slot(Network::None).await
+            }
         });
         pools
     }
@@ -70,7 +73,10 @@ impl Pools {
             let (core, spec) = (Arc::clone(core), kind.spec.clone());
             self.fill(pool, move || {
                 let (core, spec) = (Arc::clone(&core), spec.clone());
-                async move { core.make(None, &spec, stop_at).await }
+                async move {
+                    core.calm.come().await;
+                    core.make(None, &spec, stop_at).await
+                }
             });
         }
         lock(&self.kinds).push(kind);

@@ -1,6 +1,7 @@
 //! What is prepared ahead of time.
 
 use crate::value::Accept;
+use std::time::Duration;
 
 section! {
     /// What an engine that stays prepares ahead of time, in the background. An empty pool is
@@ -14,5 +15,12 @@ section! {
         /// Complete sandboxes of the default template and limits that wait to be handed out. One
         /// costs about 0.6 MB.
         parked: u32 = |_| 0, Accept::between(0, 4095);
+        /// How long nobody must have waited for a sandbox before pools are refilled: refilling
+        /// takes a processor, and the process that makes sandboxes, from those who wait. A pool
+        /// that lacks something waits twenty times as long at most.
+        rest: Duration = |_| Duration::from_millis(5), Accept::between(
+            Duration::ZERO,
+            Duration::from_secs(10),
+        );
     }
 }
