@@ -31,7 +31,7 @@ fn switches_are_set_inside_and_untouched_outside() {
             assert_eq!(sysctl("ipv6/conf/default/disable_ipv6"), "1");
             assert_eq!(sysctl("ipv6/conf/eth0/disable_ipv6"), "1");
             assert_eq!(sysctl("ipv4/ping_group_range"), "0\t2147483647");
-            let addresses = std::fs::read_to_string("/proc/self/net/if_inet6").unwrap();
+            let addresses = std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap();
             assert!(
                 addresses.lines().all(|line| line.ends_with(" lo")),
                 "{addresses}"
