@@ -1,14 +1,17 @@
 //! What creates need, shared by those who ask and by the refilling of the pools.
 
 use crate::calm::Calm;
+use crate::ceiling::{Machine, Promise, Promises};
 use crate::internet::{Internet, InternetError};
 use crate::lease::{Holder, ID_BASE, Lease, Table};
+use crate::limits::{cgroup_limits, limits_disks};
+use crate::memory_kill::MemoryKills;
 use crate::mount_source;
 use crate::node::{CreateError, NodeError};
 use crate::owner::Owners;
 use crate::pool::Pool;
 use crate::pools::Pools;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Kept, Sandbox};
 use crate::template::Template;
 use crate::tree_source::{self, TreeSource};
 use crate::workplace::Workplace;
@@ -18,7 +21,7 @@ use soulbox_runtime::native::driver::{DriverError, Made, NativeDriver, Slot};
 use soulbox_settings::Settings;
 use soulbox_wire::envd::http::InitRequest;
 use soulbox_wire::spawner::{
-    CgroupLimits, Create, GENERATION, GuestMount, Init, Layer, Network, StopAt, Storage,
+    Create, GENERATION, GuestMount, Init, Layer, Network, StopAt, Storage,
 };
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixListener;
@@ -83,6 +86,9 @@ pub(crate) struct Core {
     holder: Holder,
     trees: TreeSource,
     internet: OnceCell<Internet>,
+    most_sandboxes: u32,
+    promises: Promises,
+    memory_kills: Arc<MemoryKills>,
 }
 
 impl Core {
@@ -98,6 +104,10 @@ impl Core {
         crate::reclaim::sweep_walls(&paths.machine_dir);
         let workplace = Workplace::make(&paths.run_dir, &paths.data_dir)?;
         let text = |path: &Path| path.to_string_lossy().into_owned();
+        let machine = Machine::this();
+        let ceiling = machine.ceiling(&settings.node);
+        // Before the spawner, which inherits it.
+        crate::ceiling::spare_engine();
         let starting = NativeDriver::start(Init {
             generation: GENERATION,
             roots: vec![text(&paths.data_dir), tree_source::HOST_TREE.to_owned()],
@@ -105,6 +115,8 @@ impl Core {
             cgroup: CGROUP.to_owned(),
             id_base: ID_BASE,
             subnet: settings.network.subnet.to_string(),
+            ceiling,
+            limit_io: limits_disks(&settings.sandbox.limits()),
         });
         let limit = settings.spawner.start_timeout;
         let driver = tokio::time::timeout(limit, starting)
@@ -119,6 +131,8 @@ impl Core {
         let trees = TreeSource::open(&paths.data_dir);
         let creates = Semaphore::new(concurrency);
         let calm = Calm::new(settings.pool.rest);
+        let most_sandboxes = machine.most_sandboxes(&settings.node);
+        let promises = Promises::new(settings.node.promised_memory);
         Ok(Self {
             settings,
             driver,
@@ -130,6 +144,9 @@ impl Core {
             holder,
             trees,
             internet: OnceCell::new(),
+            most_sandboxes,
+            promises,
+            memory_kills: Arc::new(MemoryKills::follow()),
         })
     }
 
@@ -179,8 +196,14 @@ impl Core {
             .await
     }
 
+    /// Promises a sandbox its memory.
+    pub(crate) fn promise(&self, limits: &Limits) -> Result<Promise, CreateError> {
+        Ok(self.promises.make(limits)?)
+    }
+
     fn open_slot(&self) -> Result<Waiting, CreateError> {
-        let lease = self.table.take(self.holder)?;
+        let lease = self.table.take_of(self.holder, self.most_sandboxes)?;
+        self.memory_kills.forget(lease.slot());
         let socket = self.workplace.socket(lease.slot());
         let number = lease.slot();
         let keep = Keep {
@@ -235,6 +258,7 @@ impl Core {
             shm: spec.limits.memory.bytes() / 2,
             mounts,
             limits: cgroup_limits(&spec.limits),
+            open_files: spec.limits.open_files,
             stop_at,
         };
         let descriptors = std::iter::once(listener.into()).chain(trees).collect();
@@ -249,6 +273,7 @@ impl Core {
         &self,
         waiting: Waiting,
         spec: SandboxSpec,
+        promise: Promise,
         begin: Instant,
     ) -> Result<Sandbox, CreateError> {
         let Waiting {
@@ -285,7 +310,12 @@ impl Core {
             phases,
             agent,
             slot,
-            (resolver, template),
+            Kept {
+                _resolver: resolver,
+                _template: template,
+                _promise: promise,
+                memory_kills: Arc::clone(&self.memory_kills),
+            },
         ))
     }
 
@@ -339,14 +369,6 @@ fn wire_network(network: NetworkMode) -> Network {
     match network {
         NetworkMode::None => Network::None,
         NetworkMode::Internet => Network::Internet,
-    }
-}
-
-fn cgroup_limits(limits: &Limits) -> CgroupLimits {
-    CgroupLimits {
-        cpu_millis: limits.cpu_millis,
-        memory: limits.memory.bytes(),
-        pids: limits.pids,
     }
 }
 

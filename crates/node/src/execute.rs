@@ -152,6 +152,7 @@ pub async fn execute(
         lap(&mut phases, "copy_out", &mut clock);
     }
     outcome.printed = watch.printed();
+    outcome.overrun = watch.overrun();
     outcome.duration = begun.elapsed();
     outcome.phases = phases;
     Ok(outcome)

@@ -49,6 +49,15 @@ pub enum LeaseError {
     /// All slots are in use.
     #[error("all {} slots of this machine are in use; end some sandboxes first", SLOTS - 1)]
     Full,
+    /// There are as many sandboxes as there may be.
+    #[error(
+        "there are {most} sandboxes on this machine, which is the most that there may be \
+         (setting node.max_sandboxes); end some first"
+    )]
+    Most {
+        /// The most that there may be.
+        most: u32,
+    },
 }
 
 /// A process that holds slots.
@@ -172,13 +181,27 @@ impl Table {
     /// # Errors
     /// [`LeaseError::Full`], [`LeaseError::Table`].
     pub fn take(self: &Arc<Self>, holder: Holder) -> Result<Lease, LeaseError> {
-        let take = || -> Result<Option<u32>, Errno> {
+        self.take_of(holder, SLOTS - 1)
+    }
+
+    /// The same while fewer than `most` are taken.
+    ///
+    /// # Errors
+    /// [`LeaseError::Most`] too.
+    pub fn take_of(self: &Arc<Self>, holder: Holder, most: u32) -> Result<Lease, LeaseError> {
+        let mut room = true;
+        let mut take = || -> Result<Option<u32>, Errno> {
             let _lock = self.lock()?;
             let records = self.records()?;
             let mut next = [0; 4];
             rustix::io::pread(&self.file, &mut next, NEXT_AT)?;
             let next = u32::from_le_bytes(next).clamp(1, SLOTS - 1);
             let free = |slot: &u32| holder_at(&records, *slot).is_none();
+            let taken = (1..SLOTS).filter(|slot| !free(slot)).count();
+            room = most >= SLOTS - 1 || taken < most as usize;
+            if !room {
+                return Ok(None);
+            }
             let slot = (next..SLOTS).chain(1..next).find(free);
             if let Some(slot) = slot {
                 self.write(slot, Some(holder))?;
@@ -189,7 +212,11 @@ impl Table {
         };
         let slot = take()
             .map_err(|errno| self.error(errno))?
-            .ok_or(LeaseError::Full)?;
+            .ok_or(LeaseError::Full);
+        let slot = match slot {
+            Err(LeaseError::Full) if !room => return Err(LeaseError::Most { most }),
+            slot => slot?,
+        };
         Ok(Lease {
             table: Arc::clone(self),
             slot,
@@ -286,6 +313,17 @@ mod tests {
         assert!(matches!(table.take(me()), Err(LeaseError::Full)));
         drop(leases);
         assert!(table.take(me()).is_ok());
+    }
+
+    #[test]
+    fn no_more_are_taken_than_there_may_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let table = Arc::new(Table::open(directory.path()).unwrap());
+        let one = table.take_of(me(), 1).unwrap();
+        let refused = table.take_of(me(), 1);
+        assert!(matches!(refused, Err(LeaseError::Most { most: 1 })));
+        drop(one);
+        assert!(table.take_of(me(), 1).is_ok());
     }
 
     #[test]

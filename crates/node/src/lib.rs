@@ -8,6 +8,9 @@
 //! | running a piece of code in it | [`execute`] |
 //! | walls and names for sandboxes with internet | `internet`, [`resolver`] |
 //! | who holds which slot of the machine | [`lease`] |
+//! | what sandboxes use together, and who may still come | [`ceiling`] |
+//! | a sandbox's limits as the driver takes them | `limits` |
+//! | what Linux killed for want of memory | `memory_kill` |
 //! | who owns whose user namespaces | [`owner`] |
 //! | what is ready ahead of time | `pools`, [`pool`], `calm` |
 //! | the engine's directories | [`workplace`] |
@@ -18,10 +21,13 @@
 //! | trees and mounts that go into a sandbox | [`tree_source`], [`mount_source`] |
 
 mod calm;
+pub mod ceiling;
 mod core;
 pub mod execute;
 mod internet;
 pub mod lease;
+mod limits;
+mod memory_kill;
 pub mod mount_source;
 pub mod node;
 pub mod owner;
@@ -35,6 +41,8 @@ pub mod tree_source;
 pub mod trust;
 pub mod workplace;
 
+pub use ceiling::AdmissionError;
 pub use internet::InternetError;
+pub use memory_kill::MemoryKill;
 pub use node::{CreateError, Node, NodeError};
 pub use sandbox::{Sandbox, Usage};

@@ -1,5 +1,6 @@
 //! The engine of one machine: it makes sandboxes and keeps what is slow ready ahead of time.
 
+use crate::ceiling::AdmissionError;
 use crate::core::Core;
 use crate::internet::InternetError;
 use crate::lease::LeaseError;
@@ -43,6 +44,9 @@ pub enum CreateError {
     /// A limit is out of range.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// The machine has no place for it.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
     /// The template is not there.
     #[error(transparent)]
     Template(#[from] TreeError),
@@ -108,6 +112,7 @@ impl Node {
         spec.limits.check()?;
         let core = &self.core;
         let _waits = core.calm.wait();
+        let promise = core.promise(&spec.limits)?;
         let _permit = core
             .creates
             .acquire()
@@ -119,7 +124,7 @@ impl Node {
         let waiting = tokio::time::timeout(limit, core.take_or_make(&self.pools, &spec))
             .await
             .map_err(|_| CreateError::Timeout(limit))??;
-        core.hand_out(waiting, spec, begin).await
+        core.hand_out(waiting, spec, promise, begin).await
     }
 
     /// Keeps sandboxes like `spec` ready from now on, as many as the settings of the pools say.

@@ -89,15 +89,15 @@ impl Pools {
         lock(&self.tasks).push(tokio::spawn(Arc::clone(pool).refill(make)));
     }
 
-    /// The kind of ready sandboxes that can become what is asked for: processor and process
-    /// limits can change afterwards, everything else was decided when they were made.
+    /// The kind of ready sandboxes that can become what is asked for: the limits of processors and
+    /// processes can change afterwards, everything else was decided when they were made.
     pub(crate) fn kind_for(&self, spec: &SandboxSpec) -> Option<Arc<Kind>> {
         let fits = |kind: &&Arc<Kind>| {
-            let Limits { memory, disk, .. } = kind.spec.limits;
             let limits = Limits {
-                memory,
-                disk,
-                ..spec.limits
+                cpu_millis: spec.limits.cpu_millis,
+                cpu_weight: spec.limits.cpu_weight,
+                pids: spec.limits.pids,
+                ..kind.spec.limits
             };
             *spec
                 == SandboxSpec {

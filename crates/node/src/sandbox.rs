@@ -1,5 +1,7 @@
 //! A live sandbox in its owner's hands.
 
+use crate::ceiling::Promise;
+use crate::memory_kill::{MemoryKill, MemoryKills};
 use crate::resolver;
 use crate::template::Template;
 use soulbox_model::{ByteSize, Isolation, Phases, SandboxId, SandboxSpec, TemplateName};
@@ -31,8 +33,17 @@ impl From<spawner::Usage> for Usage {
     }
 }
 
-/// What a sandbox needs for as long as it lives: its resolver, and its template's trees.
-type Kept = (Option<resolver::Service>, Option<Arc<Template>>);
+/// What a sandbox needs for as long as it lives.
+pub(crate) struct Kept {
+    /// Its resolver.
+    pub(crate) _resolver: Option<resolver::Service>,
+    /// Its template's trees.
+    pub(crate) _template: Option<Arc<Template>>,
+    /// Its memory.
+    pub(crate) _promise: Promise,
+    /// Where it is told what Linux killed.
+    pub(crate) memory_kills: Arc<MemoryKills>,
+}
 
 /// A live sandbox. Dropping it ends it; [`Sandbox::destroy`] also waits for that.
 pub struct Sandbox {
@@ -44,7 +55,7 @@ pub struct Sandbox {
     slot: Mutex<Slot>,
     number: u32,
     end: tokio::sync::watch::Receiver<Option<Gone>>,
-    _kept: Kept,
+    kept: Kept,
 }
 
 impl Sandbox {
@@ -68,7 +79,7 @@ impl Sandbox {
             slot,
             number,
             end,
-            _kept: kept,
+            kept,
         }
     }
 
@@ -118,6 +129,21 @@ impl Sandbox {
     /// [`DriverError::Ended`] when it has ended.
     pub async fn usage(&self) -> Result<Usage, DriverError> {
         Ok(self.slot.lock().await.usage().await?.into())
+    }
+
+    /// The last of its processes that Linux killed for want of memory; none where there was none,
+    /// or Linux's log may not be read.
+    pub fn memory_kill(&self) -> Option<MemoryKill> {
+        self.kept.memory_kills.of(self.number)
+    }
+
+    /// Kills every process in it but the first, without the help of anything inside; they may take
+    /// a moment to end.
+    ///
+    /// # Errors
+    /// [`DriverError::Ended`] when it has ended.
+    pub async fn kill_processes(&self) -> Result<(), DriverError> {
+        self.slot.lock().await.kill().await
     }
 
     /// Waits for its end, whoever brings it about.

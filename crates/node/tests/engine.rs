@@ -182,6 +182,7 @@ async fn memory_and_disk_have_their_ends() {
     let node = place.node(&[]).await;
     let limits = Limits {
         memory: ByteSize::mib(64),
+        memory_max: ByteSize::mib(64),
         disk: ByteSize::mib(8),
         ..node.settings().sandbox.limits()
     };

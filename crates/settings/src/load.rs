@@ -2,7 +2,7 @@
 
 use crate::file;
 use crate::reader::{Entry, Origin, Reader};
-use crate::section::{Agent, Execute, Log, Network, Paths, Pool, Sandbox, Spawner};
+use crate::section::{Agent, Execute, Log, Network, Node, Paths, Pool, Sandbox, Spawner};
 use crate::source::{Fixed, Host, Source};
 use std::collections::BTreeMap;
 use std::io;
@@ -99,6 +99,8 @@ pub struct Settings {
     pub spawner: Spawner,
     /// What the host accepts from the agent inside a sandbox.
     pub agent: Agent,
+    /// What all sandboxes of the machine together leave to it.
+    pub node: Node,
     /// What is told to the operator.
     pub log: Log,
     /// Each setting with its origin, in the order of the documents.
@@ -149,6 +151,7 @@ impl Settings {
             pool: Pool::read(reader)?,
             spawner: Spawner::read(reader)?,
             agent: Agent::read(reader)?,
+            node: Node::read(reader)?,
             log: Log::read(reader)?,
             entries: Vec::new(),
             file: found.as_ref().map(|(path, _)| path.clone()),

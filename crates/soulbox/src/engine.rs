@@ -52,7 +52,8 @@ pub(crate) async fn create(node: &Node, spec: SandboxSpec) -> Result<Sandbox, Fa
         CreateError::Template(error @ TreeError::Missing(_)) => no_template(node.settings(), error),
         CreateError::Mount(error) => bad_mount(error),
         CreateError::Driver(error) => driver(error),
-        CreateError::Lease(LeaseError::Full) => Failure::of(Exit::CREATE, &error),
+        CreateError::Lease(LeaseError::Full | LeaseError::Most { .. })
+        | CreateError::Admission(_) => Failure::of(Exit::CREATE, &error),
         _ if lacks_room(&error) => {
             Failure::of(Exit::CREATE, &error).help("free disk space on the host")
         }

@@ -37,6 +37,23 @@ pub struct Init {
     pub id_base: u32,
     /// The subnet of sandboxes with internet, as `a.b.c.d/len`.
     pub subnet: String,
+    /// What all sandboxes of the machine may use together.
+    pub ceiling: Ceiling,
+    /// Whether slots get a group that limits the bandwidth of disks.
+    pub limit_io: bool,
+}
+
+/// What all sandboxes of the machine may use together: the limits of the group above theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ceiling {
+    /// Bytes of memory; 0: no limit.
+    pub memory: u64,
+    /// Processes and threads; 0: no limit.
+    pub pids: u64,
+    /// Thousandths of a CPU; 0: no limit.
+    pub cpu_millis: u32,
+    /// Their share when the machine is busy, 1 to 10,000; other groups have 100 by default.
+    pub cpu_weight: u32,
 }
 
 /// What a slot reaches over the network.
@@ -60,14 +77,31 @@ pub enum StopAt {
 }
 
 /// Cgroup limits of one sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupLimits {
     /// Thousandths of a CPU.
     pub cpu_millis: u32,
-    /// Bytes of memory; swap is never allowed on top.
+    /// Its share when sandboxes compete, 1 to 10,000.
+    pub cpu_weight: u32,
+    /// The most bytes of memory; swap is never allowed on top.
     pub memory: u64,
+    /// Bytes of memory that are taken from others first; 0 or [`Self::memory`]: nothing is.
+    pub memory_reserved: u64,
     /// Processes and threads.
     pub pids: u32,
+    /// Bandwidth of disks.
+    pub io: Vec<IoLimit>,
+}
+
+/// Bandwidth of one disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoLimit {
+    /// The whole disk, as `major:minor`.
+    pub device: String,
+    /// Bytes per second that are read; 0: no limit.
+    pub read: u64,
+    /// Bytes per second that are written; 0: no limit.
+    pub write: u64,
 }
 
 /// One read-only tree and where it shows in the sandbox, below a writable layer of its own.
@@ -131,6 +165,8 @@ pub struct Create {
     pub mounts: Vec<GuestMount>,
     /// What it may use.
     pub limits: CgroupLimits,
+    /// The most files that one process may have open.
+    pub open_files: u32,
     /// How far to go.
     pub stop_at: StopAt,
 }
@@ -163,6 +199,11 @@ pub enum Request {
         slot: u32,
         /// What it may use.
         limits: CgroupLimits,
+    },
+    /// Kill every process of a running sandbox but its first. Answer: [`Event::Killed`].
+    Kill {
+        /// Its slot.
+        slot: u32,
     },
     /// Tell what a running sandbox has used. Answer: [`Event::Used`].
     Usage {
@@ -243,6 +284,11 @@ pub enum Event {
     },
     /// The limits of a running sandbox were changed.
     Limited {
+        /// Its slot.
+        slot: u32,
+    },
+    /// The processes of a sandbox, but for its first, were killed.
+    Killed {
         /// Its slot.
         slot: u32,
     },

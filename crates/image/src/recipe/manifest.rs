@@ -119,12 +119,7 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error
 impl Manifest {
     /// What the sandbox that builds may use, of a machine with `cpu_millis` thousandths of a CPU.
     pub fn limits(&self, cpu_millis: u32) -> Limits {
-        Limits {
-            cpu_millis,
-            memory: self.memory,
-            pids: self.pids,
-            disk: self.free_disk,
-        }
+        Limits::usual(cpu_millis, self.memory, self.pids, self.free_disk)
     }
 
     /// Checks the values that their types alone do not.

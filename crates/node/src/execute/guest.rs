@@ -130,6 +130,9 @@ pub trait Guest: Sync {
     /// Whether a program of that name is in the usual directories.
     fn has_program(&self, name: &str) -> impl Future<Output = Result<bool, GuestError>> + Send;
 
+    /// Kills every process in it, by the host's own means; they may take a moment to end.
+    fn kill_all(&self) -> impl Future<Output = Result<(), GuestError>> + Send;
+
     /// Whether Linux killed a process of it for want of memory. Told by the host's own counters.
     fn ran_out_of_memory(&self) -> impl Future<Output = bool> + Send;
 

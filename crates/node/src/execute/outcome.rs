@@ -33,6 +33,9 @@ pub struct Outcome {
     pub printed: Printed,
     /// The files that could not be copied out.
     pub failed_downloads: Vec<TransferError>,
+    /// How long after its time the last process of a run that timed out was killed; none where
+    /// the host could not kill them by itself.
+    pub overrun: Option<Duration>,
     /// How long everything took.
     pub duration: Duration,
     /// Where the time went.
@@ -92,6 +95,7 @@ impl Outcome {
             signal,
             printed: Printed::default(),
             failed_downloads: Vec::new(),
+            overrun: None,
             duration: Duration::ZERO,
             phases: Phases::default(),
         }

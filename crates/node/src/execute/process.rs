@@ -39,8 +39,12 @@ pub(super) async fn run(
     let ended = match ended {
         Ok(Some(end)) => Ok(Some(end)),
         Ok(None) => {
-            // The answer does not matter: whoever owns the sandbox ends it when this fails.
-            let _ = control.kill().await;
+            // By the host first: the agent may have been taken over. Its answer does not matter:
+            // whoever owns the sandbox ends it when this fails.
+            if guest.kill_all().await.is_ok() {
+                watch.note_killed();
+            }
+            let _ = tokio::time::timeout(watch.drain(), control.kill()).await;
             rest(&mut events, sink, watch).await.map(|()| None)
         }
         Err(error) => Err(error),

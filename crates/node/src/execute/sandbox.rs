@@ -165,6 +165,11 @@ impl Guest for Sandbox {
         Ok(false)
     }
 
+    async fn kill_all(&self) -> Result<(), GuestError> {
+        let killed = self.kill_processes().await;
+        killed.map_err(|error| GuestError::Gone(Box::new(error)))
+    }
+
     async fn ran_out_of_memory(&self) -> bool {
         // A sandbox that has ended tells its last figures.
         let usage = match self.usage().await {

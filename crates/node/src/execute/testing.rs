@@ -188,6 +188,11 @@ impl Guest for Script {
         Ok(self.programs.contains_key(name))
     }
 
+    async fn kill_all(&self) -> Result<(), GuestError> {
+        self.killed.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
     async fn ran_out_of_memory(&self) -> bool {
         self.out_of_memory
     }

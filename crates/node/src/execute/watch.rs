@@ -26,6 +26,7 @@ pub struct Watch<'s> {
     drain: Duration,
     printed: Printed,
     stopped: Option<Stop>,
+    overrun: Option<Duration>,
 }
 
 impl<'s> Watch<'s> {
@@ -41,6 +42,7 @@ impl<'s> Watch<'s> {
             drain: execution.drain,
             printed: Printed::default(),
             stopped: None,
+            overrun: None,
         }
     }
 
@@ -52,6 +54,18 @@ impl<'s> Watch<'s> {
     /// What ended the run, if anything did.
     pub fn stopped(&self) -> Option<Stop> {
         self.stopped
+    }
+
+    /// Every process was killed just now.
+    pub(super) fn note_killed(&mut self) {
+        if let (Some(Stop::TimedOut), Some(deadline)) = (self.stopped, self.deadline) {
+            self.overrun.get_or_insert(deadline.elapsed());
+        }
+    }
+
+    /// How long after its time the last process of the run was killed.
+    pub(super) fn overrun(&self) -> Option<Duration> {
+        self.overrun
     }
 
     /// How much was passed on.

@@ -1,6 +1,6 @@
 //! The spawner's side of a create, and what it keeps of each sandbox.
 
-use super::cgroup::{Layout, Parents, View};
+use super::cgroup::{Controller, Layout, Parents, View};
 use super::channel;
 use super::guest::{self, Order};
 use super::home;
@@ -35,6 +35,8 @@ pub(super) struct Builder {
     id_base: u32,
     network: Plan,
     trees: Maker,
+    /// Whether Linux spares this process when memory runs out, which sandboxes would inherit.
+    spared: bool,
 }
 
 impl Builder {
@@ -50,15 +52,22 @@ impl Builder {
         let layout = Layout::of_host()
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
             .step(|| "read the mount table".to_owned())?;
+        // A group for a limit that few have costs every create its microseconds.
+        let layout = match init.limit_io {
+            true => layout,
+            false => layout.without(Controller::Io),
+        };
         if let Some(missing) = layout.missing.first() {
             return Err(Errno::NODEV)
                 .step(|| format!("limit {}: the host has no such cgroup", missing.name()));
         }
-        let parents = Parents::open(&layout, &init.cgroup)?;
+        let parents = Parents::open(&layout, &init.cgroup, &init.ceiling)?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let home_network = rustix::fs::open("/proc/self/ns/net", flags, Mode::empty())
             .step(|| "open the host's network namespace".to_owned())?;
         let network = Plan::new(&init.subnet)?;
+        let spared =
+            std::fs::read("/proc/self/oom_score_adj").is_ok_and(|score| score.starts_with(b"-"));
         let views = parents.views();
         home::settle(&init.roots, &views, &init.scratch)?;
         let tree = init
@@ -75,6 +84,7 @@ impl Builder {
             views,
             id_base: init.id_base,
             network,
+            spared,
         })
     }
 
@@ -138,6 +148,10 @@ impl Builder {
             .as_mut()
             .ok_or(Errno::CHILD)
             .step(|| "find the child".to_owned())?;
+        if self.spared {
+            // Nobody inside can get below it: it was set by who has CAP_SYS_RESOURCE.
+            write_proc(child.pid, "oom_score_adj", "0")?;
+        }
         write_id_maps(child.pid, root_id)?;
         send(child.channel.as_ref(), &Order::Begin, &[])?;
         let user_namespace = tree::user_namespace(child.pid)?;
@@ -260,13 +274,17 @@ fn set_effective_user(uid: u32) -> Result<(), Errno> {
 
 fn write_id_maps(pid: Pid, root_id: u32) -> Result<(), StepError> {
     let map = format!("0 {root_id} {IDS}");
-    for file in ["uid_map", "gid_map"] {
-        let path = format!("/proc/{}/{file}", pid.as_raw_nonzero());
-        let write = || -> Result<(), Errno> {
-            let fd = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-            rustix::io::write(&fd, map.as_bytes()).map(|_| ())
-        };
-        write().step(|| format!("write {map:?} to {path}"))?;
-    }
-    Ok(())
+    ["uid_map", "gid_map"]
+        .into_iter()
+        .try_for_each(|file| write_proc(pid, file, &map))
+}
+
+/// Writes a file of a process.
+fn write_proc(pid: Pid, file: &str, text: &str) -> Result<(), StepError> {
+    let path = format!("/proc/{}/{file}", pid.as_raw_nonzero());
+    let write = || -> Result<(), Errno> {
+        let fd = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::io::write(&fd, text.as_bytes()).map(|_| ())
+    };
+    write().step(|| format!("write {text:?} to {path}"))
 }

@@ -8,8 +8,11 @@
 //! that lock and waits for an RCU grace period, about 12 ms when it has not been taken lately
 //! (`cgroup_procs_write_start` in Linux's kernel/cgroup/cgroup.c). On v2 it is born in its group.
 
+mod ceiling;
+mod kill;
 mod layout;
 mod left;
+mod limit;
 
 pub use layout::{Hierarchy, Layout};
 pub use left::remove_left;
@@ -18,12 +21,9 @@ use super::step::{Step, StepError};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
-use soulbox_wire::spawner::{CgroupLimits, Usage};
+use soulbox_wire::spawner::{Ceiling, CgroupLimits, Usage};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
-
-/// The length of a scheduling period in microseconds: Linux's own default
-/// (Documentation/scheduler/sched-bwc.rst).
-const CPU_PERIOD_US: u64 = 100_000;
 
 /// The most bytes that are read of a cgroup's file.
 const MAX_READ: usize = 16 * 1024;
@@ -37,18 +37,32 @@ pub enum Controller {
     Cpu,
     /// Processes and threads.
     Pids,
+    /// Bandwidth of disks.
+    Io,
 }
 
 impl Controller {
     /// All that a sandbox needs.
-    pub const ALL: [Self; 3] = [Self::Memory, Self::Cpu, Self::Pids];
+    pub const NEEDED: [Self; 3] = [Self::Memory, Self::Cpu, Self::Pids];
 
-    /// Its name in Linux.
+    /// All that a sandbox can have.
+    pub const ALL: [Self; 4] = [Self::Memory, Self::Cpu, Self::Pids, Self::Io];
+
+    /// Its name in Linux, on cgroup v2.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Cpu => "cpu",
             Self::Pids => "pids",
+            Self::Io => "io",
+        }
+    }
+
+    /// Its name on cgroup v1.
+    pub const fn name_v1(self) -> &'static str {
+        match self {
+            Self::Io => "blkio",
+            other => other.name(),
         }
     }
 }
@@ -78,11 +92,12 @@ struct Parent {
 }
 
 impl Parents {
-    /// Makes and opens the directory `name` in each hierarchy of `layout`.
+    /// Makes and opens the directory `name` in each hierarchy of `layout`, and sets what all
+    /// slots in it may use together.
     ///
     /// # Errors
     /// The step that Linux refused.
-    pub fn open(layout: &Layout, name: &str) -> Result<Self, StepError> {
+    pub fn open(layout: &Layout, name: &str, ceiling: &Ceiling) -> Result<Self, StepError> {
         let mut parents = Vec::new();
         for hierarchy in &layout.hierarchies {
             let path = hierarchy.mount.join(name);
@@ -99,6 +114,9 @@ impl Parents {
                     enable(group, &hierarchy.controllers)
                         .step(|| format!("enable controllers for the cgroup {path:?}"))?;
                 }
+            }
+            for controller in &hierarchy.controllers {
+                ceiling::set(directory.as_fd(), hierarchy.v2, *controller, ceiling)?;
             }
             parents.push(Parent {
                 path,
@@ -146,6 +164,8 @@ impl Parents {
         let mut group = Group {
             name,
             parts: Vec::new(),
+            special: Cell::new(false),
+            pids: Cell::new(0),
         };
         for parent in &self.parents {
             let made = group.add(parent);
@@ -177,6 +197,10 @@ fn enable(group: BorrowedFd<'_>, controllers: &[Controller]) -> Result<(), Errno
 pub struct Group {
     name: String,
     parts: Vec<Part>,
+    /// Whether limits were set that few sandboxes have, so that they must be set anew.
+    special: Cell<bool>,
+    /// The limit of processes.
+    pids: Cell<u32>,
 }
 
 #[derive(Debug)]
@@ -216,9 +240,12 @@ impl Group {
     /// # Errors
     /// The file that could not be written.
     pub fn limit(&self, limits: &CgroupLimits) -> Result<(), StepError> {
+        let special = self.special.get() || limit::are_special(limits);
+        self.special.set(special);
+        self.pids.set(limits.pids);
         for part in &self.parts {
             for controller in &part.controllers {
-                part.limit(*controller, limits)?;
+                part.limit(*controller, limits, special)?;
             }
         }
         Ok(())
@@ -285,29 +312,6 @@ impl Group {
 }
 
 impl Part {
-    fn limit(&self, controller: Controller, limits: &CgroupLimits) -> Result<(), StepError> {
-        let memory = limits.memory.to_string();
-        let quota = (u64::from(limits.cpu_millis) * CPU_PERIOD_US / 1000).max(1000);
-        match (controller, self.v2) {
-            (Controller::Memory, true) => {
-                self.write("memory.max", &memory)?;
-                self.write_if_there("memory.swap.max", "0")
-            }
-            (Controller::Memory, false) => {
-                // The limit with swap may never be the lower one, so the order depends on
-                // whether the limit rises or falls.
-                if self.write("memory.limit_in_bytes", &memory).is_err() {
-                    self.write_if_there("memory.memsw.limit_in_bytes", &memory)?;
-                    return self.write("memory.limit_in_bytes", &memory);
-                }
-                self.write_if_there("memory.memsw.limit_in_bytes", &memory)
-            }
-            (Controller::Cpu, true) => self.write("cpu.max", &format!("{quota} {CPU_PERIOD_US}")),
-            (Controller::Cpu, false) => self.write("cpu.cfs_quota_us", &quota.to_string()),
-            (Controller::Pids, _) => self.write("pids.max", &limits.pids.to_string()),
-        }
-    }
-
     fn write(&self, file: &str, value: &str) -> Result<(), StepError> {
         write_file(self.directory.as_fd(), file, value.as_bytes())
             .step(|| format!("write {value} to the cgroup's {file}"))

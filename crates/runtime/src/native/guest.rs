@@ -52,9 +52,18 @@ pub(super) enum Report {
 /// The name that a sandbox gives itself.
 const HOST_NAME: &[u8] = b"sandbox";
 
-/// Open files: programs that use `select` need the low soft limit (FD_SETSIZE is 1024), servers
-/// raise theirs up to the hard one. The same pair as systemd's default.
-const OPEN_FILES: (u64, u64) = (1024, 524_288);
+/// Open files that a process has without asking: programs that use `select` need the low limit
+/// (FD_SETSIZE is 1024), servers raise theirs up to the hard one.
+const OPEN_FILES: u64 = 1024;
+
+/// Signals and timers that wait, of each user inside. Linux counts them for the owner of the user
+/// namespace too, whom sandboxes share, so that none may take all (the machine's own default is
+/// some ten thousand).
+const PENDING_SIGNALS: u64 = 4096;
+
+/// Bytes in POSIX message queues of each user inside, for the same reason; Linux's default of
+/// 819,200 for all of them is that of ten queues with its default sizes.
+const MESSAGE_QUEUES: u64 = 204_800;
 
 /// For mounts that are only read.
 const READ_ONLY_DATA: Attributes = Attributes::READ_ONLY
@@ -108,7 +117,7 @@ fn build_and_execute(
     clock.lap("mounts");
     change_root()?;
     rustix::system::sethostname(HOST_NAME).step(|| "set the host name".to_owned())?;
-    reset_limits()?;
+    reset_limits(create.open_files)?;
     clock.lap("root");
     // Not before the mounts: Linux keeps lists for each pair of a memory cgroup and a file system
     // that a process of it has made files in, and what the agent does not touch needs none.
@@ -239,7 +248,8 @@ fn change_root() -> Result<(), StepError> {
     rustix::process::chdir("/").step(|| "enter the new root".to_owned())
 }
 
-fn reset_limits() -> Result<(), StepError> {
+fn reset_limits(open_files: u32) -> Result<(), StepError> {
+    let open_files = u64::from(open_files);
     let set = |resource, soft, hard| {
         let limit = Rlimit {
             current: Some(soft),
@@ -251,8 +261,10 @@ fn reset_limits() -> Result<(), StepError> {
             other => other,
         }
     };
-    set(Resource::Nofile, OPEN_FILES.0, OPEN_FILES.1)
+    set(Resource::Nofile, OPEN_FILES.min(open_files), open_files)
         .and_then(|()| set(Resource::Core, 0, 0))
+        .and_then(|()| set(Resource::Sigpending, PENDING_SIGNALS, PENDING_SIGNALS))
+        .and_then(|()| set(Resource::Msgqueue, MESSAGE_QUEUES, MESSAGE_QUEUES))
         .step(|| "set the resource limits".to_owned())?;
     rustix::process::umask(Mode::from(0o022));
     Ok(())

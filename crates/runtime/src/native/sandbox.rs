@@ -3,9 +3,10 @@
 use super::cgroup::Group;
 use super::channel;
 use super::guest::Report;
-use super::step::StepError;
+use super::step::{Step, StepError};
 use super::undo::Undo;
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use soulbox_syscall::wait;
 use soulbox_wire::spawner::{CgroupLimits, Failure, StopAt, Usage};
@@ -104,6 +105,15 @@ impl Sandbox {
 
     pub(super) fn limit(&self, limits: &CgroupLimits) -> Result<(), StepError> {
         self.group.limit(limits)
+    }
+
+    /// Kills every process but the first.
+    pub(super) fn kill_others(&self) -> Result<(), StepError> {
+        let child = self.child.as_ref().ok_or(Errno::SRCH);
+        let killed = child.and_then(|child| self.group.kill_others(child.pid));
+        killed
+            .map(drop)
+            .step(|| "kill the processes of the sandbox".to_owned())
     }
 
     pub(super) fn usage(&self) -> Usage {

@@ -126,6 +126,10 @@ impl Spawner {
                 sandbox.limit(&limits)?;
                 Ok(Some(Event::Limited { slot }))
             }),
+            Request::Kill { slot } => self.change(slot, |_, sandbox| {
+                sandbox.kill_others()?;
+                Ok(Some(Event::Killed { slot }))
+            }),
             Request::Usage { slot } => {
                 let usage = self
                     .sandboxes

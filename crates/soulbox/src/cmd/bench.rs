@@ -8,14 +8,18 @@
 //! | a command in a live sandbox | [`exec`] |
 //! | memory of idle sandboxes | [`memory`] |
 //! | what is left after many cycles | [`leak`] |
+//! | how exactly limits hold | [`limits`] |
+//! | what a sandbox notices of a bad neighbour | [`bombs`] |
 //! | other tools in the same run | [`baseline`] |
 //! | figures, the machine, the engines | [`report`], [`machine`], [`bed`] |
 
 mod baseline;
 mod bed;
+mod bombs;
 mod create;
 mod exec;
 mod leak;
+mod limits;
 mod machine;
 mod memory;
 mod report;
@@ -60,6 +64,10 @@ enum Question {
     Memory(memory::Args),
     /// What is left behind after many cycles
     Leak(leak::Args),
+    /// How exactly the limits of processor time, memory and time hold
+    Limits(limits::Args),
+    /// How long a command takes while a neighbour does its worst
+    Bombs(bombs::Args),
 }
 
 /// Measures and prints.
@@ -70,6 +78,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Question::Exec(args) => args.common.json,
         Question::Memory(args) => args.common.json,
         Question::Leak(args) => args.common.json,
+        Question::Limits(args) => args.common.json,
+        Question::Bombs(args) => args.common.json,
     };
     let runtime = engine::runtime()?;
     let done = runtime.block_on(async {
@@ -100,5 +110,7 @@ async fn measure(global: &Global, question: &Question) -> Result<Report, Failure
         Question::Exec(args) => exec::measure(global, args).await,
         Question::Memory(args) => memory::measure(global, args).await,
         Question::Leak(args) => leak::measure(global, args).await,
+        Question::Limits(args) => limits::measure(global, args).await,
+        Question::Bombs(args) => bombs::measure(global, args).await,
     }
 }

@@ -269,7 +269,7 @@ impl Job {
         if self.json {
             terminal::print_json(&report.document(outcome, usage, capture))?;
         } else {
-            self.explain(outcome);
+            self.explain(&report, outcome);
         }
         for failed in &outcome.failed_downloads {
             Failure::of(Exit::NOT_FOUND, failed).tell();
@@ -281,7 +281,7 @@ impl Job {
     }
 
     /// Says on stderr what the code itself could not say.
-    fn explain(&self, outcome: &Outcome) {
+    fn explain(&self, report: &Report, outcome: &Outcome) {
         let limits = &self.spec.limits;
         let (what, help) = match outcome.cause {
             Cause::Exited | Cause::Signalled | Cause::Killed => return,
@@ -293,8 +293,12 @@ impl Job {
                 )
             }
             Cause::OutOfMemory => {
-                let what = format!("the memory limit of {} was reached", limits.memory);
-                (what, "--memory sets it")
+                let mut what = format!("the memory limit of {} was reached", limits.memory_max);
+                if let Some(kill) = &report.memory_kill {
+                    let name = kill.process.escape_debug();
+                    what = format!("{what}: Linux ended \"{name}\", which held {}", kill.held);
+                }
+                (what, "--memory and --memory-max set it")
             }
             Cause::DiskFull => {
                 let what = "the file system of the sandbox was full".to_owned();

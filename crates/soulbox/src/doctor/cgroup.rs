@@ -27,6 +27,8 @@ pub(super) fn checks(machine: &Machine) -> Vec<Check> {
         layout_check(layout),
         controllers(machine, layout),
         writable(machine, layout),
+        disks(machine, layout),
+        told(machine),
     ]
 }
 
@@ -124,6 +126,48 @@ fn writable(machine: &Machine, layout: Layout) -> Check {
     )
 }
 
+/// Without it sandboxes run all the same; only `--io-read` and `--io-write` are refused.
+fn disks(machine: &Machine, layout: Layout) -> Check {
+    const NAME: &str = "limits of disks";
+    const WHY: &str = "--io-read and --io-write are cgroups' too";
+    let offers = machine
+        .text("/sys/fs/cgroup/cgroup.controllers")
+        .unwrap_or_default();
+    let v1 = machine
+        .mounts()
+        .into_iter()
+        .any(|mount| mount.kind == "cgroup" && mount.options.iter().any(|name| name == "blkio"));
+    match layout {
+        Layout::Unified if offers.split_whitespace().any(|name| name == "io") => {
+            Check::found(NAME, WHY, "io of cgroup v2")
+        }
+        Layout::Hybrid | Layout::Legacy if v1 => {
+            Check::found(NAME, WHY, "blkio of cgroup v1: reads and unbuffered writes")
+        }
+        _ => Check::wanting(
+            NAME,
+            WHY,
+            "no such controller",
+            "enable the controller io (CONFIG_BLK_CGROUP, CONFIG_BLK_DEV_THROTTLING) in Linux",
+        ),
+    }
+}
+
+/// Where Linux tells which process it killed.
+fn told(machine: &Machine) -> Check {
+    const NAME: &str = "log of Linux";
+    const WHY: &str = "a run that is out of memory names the process by it";
+    if machine.has("/dev/kmsg") {
+        return Check::found(NAME, WHY, "/dev/kmsg");
+    }
+    Check::wanting(
+        NAME,
+        WHY,
+        "no /dev/kmsg",
+        "give the container this runs in the device /dev/kmsg",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +206,30 @@ mod tests {
         ] {
             let (_root, machine) = machine(&mounts, "");
             assert_eq!(layout(&machine), expected, "{mounts}");
+        }
+    }
+
+    #[test]
+    fn limits_of_disks_are_told_by_their_layout() {
+        let blkio = "38 31 0:35 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio\n";
+        for (mounts, offers, kind, finding) in [
+            (
+                V2.to_owned(),
+                "cpu io memory pids",
+                Layout::Unified,
+                Finding::Found,
+            ),
+            (
+                V2.to_owned(),
+                "cpu memory pids",
+                Layout::Unified,
+                Finding::Wanting,
+            ),
+            (format!("{V1}{blkio}"), "", Layout::Legacy, Finding::Found),
+            (V1.to_owned(), "io", Layout::Legacy, Finding::Wanting),
+        ] {
+            let (_root, machine) = machine(&mounts, offers);
+            assert_eq!(disks(&machine, kind).finding, finding, "{mounts}");
         }
     }
 

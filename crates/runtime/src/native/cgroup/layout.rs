@@ -42,7 +42,7 @@ impl Layout {
                 (Some("cgroup"), Some(options)) => {
                     let mut controllers: Vec<_> = Controller::ALL
                         .into_iter()
-                        .filter(|c| options.split(',').any(|option| option == c.name()))
+                        .filter(|c| options.split(',').any(|option| option == c.name_v1()))
                         .collect();
                     controllers.retain(|c| !hierarchies.iter().any(|h| h.controllers.contains(c)));
                     if !controllers.is_empty() {
@@ -76,6 +76,17 @@ impl Layout {
             hierarchies,
             missing,
         }
+    }
+
+    /// The same without `controller`, and without the hierarchies that nothing is taken from then.
+    pub fn without(mut self, controller: Controller) -> Self {
+        for hierarchy in &mut self.hierarchies {
+            hierarchy.controllers.retain(|held| *held != controller);
+        }
+        self.hierarchies
+            .retain(|hierarchy| !hierarchy.controllers.is_empty());
+        self.missing.retain(|missing| *missing != controller);
+        self
     }
 
     /// Finds the controllers of this host.
@@ -120,7 +131,8 @@ mod tests {
         assert_eq!(layout.kind(), "v1");
         assert_eq!(layout.hierarchies.len(), 3);
         assert_eq!(layout.hierarchies[0].controllers, [Controller::Cpu]);
-        assert!(layout.missing.is_empty());
+        assert_eq!(layout.missing, [Controller::Io]);
+        assert!(layout.without(Controller::Io).missing.is_empty());
     }
 
     #[test]
@@ -148,8 +160,20 @@ mod tests {
     }
 
     #[test]
+    fn disks_are_limited_under_either_name_or_not_at_all() {
+        let v1 = format!("{V1}40 25 0:35 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio\n");
+        let layout = Layout::find(&v1, |_| String::new());
+        assert_eq!(layout.hierarchies[3].controllers, [Controller::Io]);
+        assert_eq!(layout.without(Controller::Io).hierarchies.len(), 3);
+        let v2 = Layout::find(UNIFIED, |_| "cpu io memory pids".to_owned());
+        let left = v2.without(Controller::Io);
+        assert_eq!(left.hierarchies[0].controllers, Controller::NEEDED);
+    }
+
+    #[test]
     fn what_the_host_lacks_is_told() {
         let layout = Layout::find(UNIFIED, |_| "cpu".to_owned());
-        assert_eq!(layout.missing, [Controller::Memory, Controller::Pids]);
+        let missing = layout.without(Controller::Io).missing;
+        assert_eq!(missing, [Controller::Memory, Controller::Pids]);
     }
 }

@@ -125,6 +125,7 @@ fn dispatch(shared: &Shared, event: Event, descriptors: Vec<OwnedFd>) {
         | Event::Ready { slot, .. }
         | Event::Failed { slot, .. }
         | Event::Limited { slot }
+        | Event::Killed { slot }
         | Event::Used { slot, .. }
         | Event::Gone { slot, .. } => *slot,
     };

@@ -75,6 +75,15 @@ impl Slot {
         .map(|_| ())
     }
 
+    /// Kills every process of a running sandbox but its first; they may take a moment to end.
+    ///
+    /// # Errors
+    /// [`DriverError::Step`] when they could not be listed; the sandbox is being ended then.
+    pub async fn kill(&mut self) -> Result<(), DriverError> {
+        let request = Request::Kill { slot: self.slot };
+        self.ask(request, Vec::new()).await.map(|_| ())
+    }
+
     /// What the sandbox has used so far.
     ///
     /// # Errors

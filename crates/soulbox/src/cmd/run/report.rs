@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use soulbox_model::{Cause, Phases};
 use soulbox_node::execute::{Capture, Captured, Execution, Outcome, Stage};
-use soulbox_node::{Sandbox, Usage};
+use soulbox_node::{MemoryKill, Sandbox, Usage};
 
 /// What is known of a run while its sandbox lives.
 pub(super) struct Report {
@@ -15,6 +15,8 @@ pub(super) struct Report {
     isolation: &'static str,
     create: Phases,
     limit: Option<u64>,
+    memory: u64,
+    pub(super) memory_kill: Option<MemoryKill>,
 }
 
 /// One step and its length.
@@ -53,7 +55,24 @@ pub(super) struct Document {
     duration_us: u64,
     cpu_us: u64,
     peak_memory: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_kills: Option<MemoryKills>,
     failed_outputs: Vec<String>,
+}
+
+/// What Linux killed for want of memory.
+#[derive(Serialize)]
+struct MemoryKills {
+    /// How many processes.
+    count: u64,
+    /// The limit that was reached, in bytes.
+    limit: u64,
+    /// The name of the last one, as it chose it; absent where Linux's log may not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<String>,
+    /// What that one held, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<u64>,
 }
 
 impl Report {
@@ -65,6 +84,8 @@ impl Report {
             isolation: sandbox.isolation().as_str(),
             create: sandbox.phases().clone(),
             limit: execution.output_limit,
+            memory: sandbox.spec().limits.memory_max.bytes(),
+            memory_kill: sandbox.memory_kill(),
         }
     }
 
@@ -95,6 +116,12 @@ impl Report {
             duration_us: micros(outcome.duration),
             cpu_us: micros(usage.cpu),
             peak_memory: usage.peak_memory.bytes(),
+            memory_kills: (usage.oom_kills > 0).then(|| MemoryKills {
+                count: usage.oom_kills,
+                limit: self.memory,
+                held: self.memory_kill.as_ref().map(|kill| kill.held.bytes()),
+                process: self.memory_kill.map(|kill| kill.process),
+            }),
             failed_outputs: outcome
                 .failed_downloads
                 .iter()
