@@ -3,12 +3,14 @@
 use crate::calm::Calm;
 use crate::ceiling::{Machine, Promise, Promises};
 use crate::internet::{Internet, InternetError};
-use crate::lease::{Holder, ID_BASE, Lease, Table};
+use crate::keeper::{Keeper, Spawner};
+use crate::lease::{ID_BASE, Lease, Table};
 use crate::limits::{cgroup_limits, limits_disks};
 use crate::memory_kill::MemoryKills;
 use crate::mount_source;
 use crate::node::{CreateError, NodeError};
 use crate::owner::Owners;
+use crate::past::{Note, Past};
 use crate::pool::Pool;
 use crate::pools::Pools;
 use crate::sandbox::{Kept, Sandbox};
@@ -17,7 +19,7 @@ use crate::tree_source::{self, TreeSource};
 use crate::workplace::Workplace;
 use soulbox_model::{Limits, NetworkMode, Phases, SandboxId, SandboxSpec};
 use soulbox_runtime::agent_client::AgentClient;
-use soulbox_runtime::native::driver::{DriverError, Made, NativeDriver, Slot};
+use soulbox_runtime::native::driver::{self, Made, Slot};
 use soulbox_settings::Settings;
 use soulbox_wire::envd::http::InitRequest;
 use soulbox_wire::spawner::{
@@ -52,38 +54,39 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Whether what was asked for now would be made of the same trees.
+    /// Whether it still is there, and what was asked for now would be made of the same trees.
     fn is_current(&self) -> bool {
-        self.template
-            .as_ref()
-            .is_none_or(|template| template.is_current())
+        let template = self.template.as_ref();
+        !self.slot.is_gone() && template.is_none_or(|template| template.is_current())
     }
 }
 
 /// What a slot holds of the engine until all of it is given back.
 struct Keep {
     socket: PathBuf,
-    /// Dropped after the socket is removed: the number is free when nothing of it is left.
-    _lease: Lease,
+    lease: Lease,
 }
 
-impl Drop for Keep {
-    fn drop(&mut self) {
+impl driver::Kept for Keep {
+    fn give_back(self: Box<Self>, clean: bool) {
         // A slot that never had a sandbox has no socket.
         let _ = std::fs::remove_file(&self.socket);
+        if !clean {
+            // Whoever removes what is left frees it then.
+            self.lease.leave();
+        }
     }
 }
 
 /// What creates need; shared with the refilling of the pools.
 pub(crate) struct Core {
     pub(crate) settings: Arc<Settings>,
-    driver: NativeDriver,
+    keeper: Arc<Keeper>,
     table: Arc<Table>,
     owners: Owners,
-    workplace: Workplace,
+    workplace: Arc<Workplace>,
     pub(crate) creates: Semaphore,
     pub(crate) calm: Calm,
-    holder: Holder,
     trees: TreeSource,
     internet: OnceCell<Internet>,
     most_sandboxes: u32,
@@ -99,16 +102,20 @@ impl Core {
         }
         let paths = &settings.paths;
         let table = Arc::new(Table::open(&paths.machine_dir)?);
-        Workplace::sweep(&paths.run_dir, &paths.data_dir);
-        table.reclaim(crate::reclaim::clean_slot(CGROUP))?;
-        crate::reclaim::sweep_walls(&paths.machine_dir);
-        let workplace = Workplace::make(&paths.run_dir, &paths.data_dir)?;
+        let places = (
+            paths.machine_dir.as_path(),
+            paths.run_dir.as_path(),
+            paths.data_dir.as_path(),
+        );
+        crate::reclaim::dead_engines(places, &table, CGROUP)?;
+        let (machine_dir, run_dir, data_dir) = places;
+        let workplace = Arc::new(Workplace::make(machine_dir, run_dir, data_dir)?);
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let machine = Machine::this();
         let ceiling = machine.ceiling(&settings.node);
         // Before the spawner, which inherits it.
         crate::ceiling::spare_engine();
-        let starting = NativeDriver::start(Init {
+        let init = Init {
             generation: GENERATION,
             roots: vec![text(&paths.data_dir), tree_source::HOST_TREE.to_owned()],
             scratch: text(workplace.scratch()),
@@ -117,15 +124,11 @@ impl Core {
             subnet: settings.network.subnet.to_string(),
             ceiling,
             limit_io: limits_disks(&settings.sandbox.limits()),
-        });
+        };
         let limit = settings.spawner.start_timeout;
-        let driver = tokio::time::timeout(limit, starting)
-            .await
-            .map_err(|_| NodeError::Timeout(limit))??;
-        let holder = driver
-            .spawner_pid()
-            .and_then(Holder::of)
-            .ok_or(DriverError::SpawnerGone)?;
+        let (place, slots) = (Arc::clone(&workplace), Arc::clone(&table));
+        let past = Past::new(machine_dir);
+        let keeper = Keeper::start(init, limit, place, slots, past).await?;
         let concurrency = settings.spawner.concurrency as usize;
         let owners = Owners::new(&paths.machine_dir);
         let trees = TreeSource::open(&paths.data_dir);
@@ -135,13 +138,12 @@ impl Core {
         let promises = Promises::new(settings.node.promised_memory);
         Ok(Self {
             settings,
-            driver,
+            keeper,
             table,
             owners,
             workplace,
             creates,
             calm,
-            holder,
             trees,
             internet: OnceCell::new(),
             most_sandboxes,
@@ -176,7 +178,7 @@ impl Core {
             }
         }
         let slot = match spec.network {
-            NetworkMode::None => pools.slots.take(),
+            NetworkMode::None => take_current(&pools.slots),
             NetworkMode::Internet => None,
         };
         self.make(slot, spec, StopAt::Running).await
@@ -184,7 +186,7 @@ impl Core {
 
     /// Makes a slot's network namespace and cgroups.
     pub(crate) async fn make_slot(&self, network: Network) -> Result<Waiting, CreateError> {
-        let mut waiting = self.open_slot()?;
+        let mut waiting = self.open_slot().await?;
         waiting.made = waiting.slot.prepare(network).await?;
         Ok(waiting)
     }
@@ -201,16 +203,22 @@ impl Core {
         Ok(self.promises.make(limits)?)
     }
 
-    fn open_slot(&self) -> Result<Waiting, CreateError> {
-        let lease = self.table.take_of(self.holder, self.most_sandboxes)?;
+    async fn open_slot(&self) -> Result<Waiting, CreateError> {
+        let spawner = self.keeper.get().await.map_err(Box::new)?;
+        self.open_slot_of(&spawner)
+    }
+
+    fn open_slot_of(&self, spawner: &Spawner) -> Result<Waiting, CreateError> {
+        let (holder, mark) = (spawner.holder, self.workplace.mark());
+        let lease = self.table.take_of(holder, mark, self.most_sandboxes)?;
         self.memory_kills.forget(lease.slot());
         let socket = self.workplace.socket(lease.slot());
         let number = lease.slot();
         let keep = Keep {
             socket: socket.clone(),
-            _lease: lease,
+            lease,
         };
-        let slot = self.driver.open(number, Box::new(keep))?;
+        let slot = spawner.driver.open(number, Box::new(keep))?;
         Ok(Waiting {
             slot,
             made: Made::default(),
@@ -238,7 +246,7 @@ impl Core {
         let (mut mounts, mut trees): (Vec<GuestMount>, Vec<_>) = opened.into_iter().unzip();
         let mut waiting = match slot {
             Some(slot) => slot,
-            None => self.open_slot()?,
+            None => self.open_slot().await?,
         };
         if spec.network == NetworkMode::Internet
             && let Some(trusted) = self.internet().await?.trusted(&layers)?
@@ -297,6 +305,12 @@ impl Core {
                 })
                 .await?;
         }
+        let id = new_id();
+        let note = Note {
+            id: id.clone(),
+            template: spec.template.clone(),
+        };
+        slot.note(serde_json::to_string(&note).unwrap_or_default());
         let mut phases = Phases::default();
         for (step, micros) in &made.phases {
             phases.push(step, *micros);
@@ -304,7 +318,7 @@ impl Core {
         let total = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         phases.push("engine", total.saturating_sub(phases.total()));
         Ok(Sandbox::new(
-            new_id(),
+            id,
             spec,
             made.pid,
             phases,
@@ -331,7 +345,7 @@ impl Core {
     pub(crate) async fn stop(&self) {
         self.creates.close();
         let limit = self.settings.spawner.destroy_timeout;
-        if tokio::time::timeout(limit, self.driver.stop())
+        if tokio::time::timeout(limit, self.keeper.stop())
             .await
             .is_err()
         {

@@ -5,12 +5,15 @@
 //! collide: its 65,536 host ids, its subnet, the names of its cgroups and links.
 //!
 //! The table is a file of one record per slot. Changes are made under a lock on the file, which
-//! Linux lets go of when its holder dies. A record names its holder by process id and start time,
-//! so that a number that Linux gives to another process later is not taken for the holder.
+//! Linux lets go of when its holder dies. A record names its holder, a spawner, by process id and
+//! start time, so that a number that Linux gives to another process later is not taken for the
+//! holder; and the engine that it works for by that engine's mark. While that engine lives, it
+//! alone clears away what its spawner left.
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
+use soulbox_runtime::native::identity;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +25,7 @@ pub const SLOTS: u32 = 4096;
 /// (<https://systemd.io/UIDS-GIDS/>).
 pub const ID_BASE: u32 = 0x7000_0000;
 
-/// The length of a record in bytes: process id, a spare word, start time.
+/// The length of a record in bytes: process id, mark of the engine, start time.
 const RECORD: usize = 16;
 
 /// The longest boot id (`/proc/sys/kernel/random/boot_id`) with its line's end.
@@ -70,12 +73,10 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// The process `pid` as it lives now; `None` when there is none.
+    /// The process `pid` as it lives now; `None` when there is none, or it has ended and only
+    /// waits to be collected.
     pub fn of(pid: u32) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name, in parentheses, may itself hold spaces and parentheses.
-        let after_name = stat.rsplit_once(')')?.1;
-        let started = after_name.split_whitespace().nth(19)?.parse().ok()?;
+        let started = identity::started(pid)?;
         Some(Self { pid, started })
     }
 
@@ -92,7 +93,19 @@ pub struct Table {
     file: OwnedFd,
 }
 
-/// A slot that is held. Dropping it makes the number free again.
+/// What a slot's record says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// The slot's number, 1 to 4095.
+    pub slot: u32,
+    /// The spawner that holds it.
+    pub holder: Holder,
+    /// The mark of the engine that the spawner works for; 0 where none is noted.
+    pub engine: u32,
+}
+
+/// A slot that is held. Dropping it makes the number free again: nothing of the slot may be left
+/// then, else [`Lease::leave`] it.
 #[derive(Debug)]
 pub struct Lease {
     table: Arc<Table>,
@@ -163,32 +176,39 @@ impl Table {
         Ok(records)
     }
 
-    fn write(&self, slot: u32, holder: Option<Holder>) -> Result<(), Errno> {
+    fn write(&self, slot: u32, holder: Option<(Holder, u32)>) -> Result<(), Errno> {
         let mut record = [0; RECORD];
-        if let Some(holder) = holder {
+        if let Some((holder, engine)) = holder {
             record[..4].copy_from_slice(&holder.pid.to_le_bytes());
+            record[4..8].copy_from_slice(&engine.to_le_bytes());
             record[8..].copy_from_slice(&holder.started.to_le_bytes());
         }
         let at = RECORDS_AT + u64::from(slot) * RECORD as u64;
         rustix::io::pwrite(&self.file, &record, at).map(|_| ())
     }
 
-    /// Takes a free slot for `holder`, who must live at least as long as what is in the slot.
+    /// Takes a free slot for `holder`, who must live at least as long as what is in the slot, and
+    /// works for the engine with the mark `engine`.
     ///
     /// The machine's engines go round: a number that was just given back comes last, for Linux
     /// clears away the links and namespaces that bear it in the background.
     ///
     /// # Errors
     /// [`LeaseError::Full`], [`LeaseError::Table`].
-    pub fn take(self: &Arc<Self>, holder: Holder) -> Result<Lease, LeaseError> {
-        self.take_of(holder, SLOTS - 1)
+    pub fn take(self: &Arc<Self>, holder: Holder, engine: u32) -> Result<Lease, LeaseError> {
+        self.take_of(holder, engine, SLOTS - 1)
     }
 
     /// The same while fewer than `most` are taken.
     ///
     /// # Errors
     /// [`LeaseError::Most`] too.
-    pub fn take_of(self: &Arc<Self>, holder: Holder, most: u32) -> Result<Lease, LeaseError> {
+    pub fn take_of(
+        self: &Arc<Self>,
+        holder: Holder,
+        engine: u32,
+        most: u32,
+    ) -> Result<Lease, LeaseError> {
         let mut room = true;
         let mut take = || -> Result<Option<u32>, Errno> {
             let _lock = self.lock()?;
@@ -196,7 +216,7 @@ impl Table {
             let mut next = [0; 4];
             rustix::io::pread(&self.file, &mut next, NEXT_AT)?;
             let next = u32::from_le_bytes(next).clamp(1, SLOTS - 1);
-            let free = |slot: &u32| holder_at(&records, *slot).is_none();
+            let free = |slot: &u32| record_at(&records, *slot).is_none();
             let taken = (1..SLOTS).filter(|slot| !free(slot)).count();
             room = most >= SLOTS - 1 || taken < most as usize;
             if !room {
@@ -204,7 +224,7 @@ impl Table {
             }
             let slot = (next..SLOTS).chain(1..next).find(free);
             if let Some(slot) = slot {
-                self.write(slot, Some(holder))?;
+                self.write(slot, Some((holder, engine)))?;
                 let next = if slot + 1 < SLOTS { slot + 1 } else { 1 };
                 rustix::io::pwrite(&self.file, &next.to_le_bytes(), NEXT_AT)?;
             }
@@ -224,20 +244,20 @@ impl Table {
     }
 
     /// Frees the slots of holders that have died, after `clean` has removed what they left.
-    /// A slot whose remains cannot be removed stays taken. Returns the freed ones.
+    /// A slot whose remains cannot be removed stays taken: its ids must not meet files of before.
+    /// Returns the freed ones.
     ///
     /// # Errors
     /// [`LeaseError::Table`].
-    pub fn reclaim(&self, clean: impl Fn(u32) -> bool) -> Result<Vec<u32>, LeaseError> {
+    pub fn reclaim(&self, clean: impl Fn(&Record) -> bool) -> Result<Vec<u32>, LeaseError> {
         let reclaim = || -> Result<Vec<u32>, Errno> {
             let _lock = self.lock()?;
             let records = self.records()?;
             let mut freed = Vec::new();
-            for slot in 1..SLOTS {
-                let dead = holder_at(&records, slot).is_some_and(|holder| !holder.lives());
-                if dead && clean(slot) {
-                    self.write(slot, None)?;
-                    freed.push(slot);
+            for record in (1..SLOTS).filter_map(|slot| record_at(&records, slot)) {
+                if !record.holder.lives() && clean(&record) {
+                    self.write(record.slot, None)?;
+                    freed.push(record.slot);
                 }
             }
             Ok(freed)
@@ -249,25 +269,49 @@ impl Table {
     ///
     /// # Errors
     /// [`LeaseError::Table`].
-    pub fn held(&self) -> Result<Vec<(u32, Holder)>, LeaseError> {
+    pub fn held(&self) -> Result<Vec<Record>, LeaseError> {
         let records = self.records().map_err(|errno| self.error(errno))?;
-        Ok((1..SLOTS)
-            .filter_map(|slot| Some((slot, holder_at(&records, slot)?)))
-            .collect())
+        let held = (1..SLOTS).filter_map(|slot| record_at(&records, slot));
+        Ok(held.collect())
     }
 }
 
-fn holder_at(records: &[u8], slot: u32) -> Option<Holder> {
+/// The slots in use as a table's file says, for whoever only wants to know.
+pub fn read(file: &[u8]) -> Vec<Record> {
+    let at = usize::try_from(RECORDS_AT).unwrap_or(usize::MAX);
+    let records = file.get(at..).unwrap_or_default();
+    let held = (1..SLOTS).filter_map(|slot| record_at(records, slot));
+    held.collect()
+}
+
+fn record_at(records: &[u8], slot: u32) -> Option<Record> {
     let at = slot as usize * RECORD;
-    let pid = u32::from_le_bytes(records.get(at..at + 4)?.try_into().ok()?);
+    let word = |at: usize| {
+        Some(u32::from_le_bytes(
+            records.get(at..at + 4)?.try_into().ok()?,
+        ))
+    };
+    let (pid, engine) = (word(at)?, word(at + 4)?);
     let started = u64::from_le_bytes(records.get(at + 8..at + RECORD)?.try_into().ok()?);
-    (pid != 0).then_some(Holder { pid, started })
+    let holder = Holder { pid, started };
+    (pid != 0).then_some(Record {
+        slot,
+        holder,
+        engine,
+    })
 }
 
 impl Lease {
     /// The slot's number, 1 to 4095.
     pub fn slot(&self) -> u32 {
         self.slot
+    }
+}
+
+impl Lease {
+    /// Leaves the slot taken, for whoever clears away what is in it once its holder has died.
+    pub fn leave(self) {
+        std::mem::forget(self);
     }
 }
 
@@ -295,57 +339,69 @@ mod tests {
         let two = Arc::new(Table::open(directory.path()).unwrap());
         let mut leases: Vec<_> = (0..50)
             .map(|n| if n % 2 == 0 { &one } else { &two })
-            .map(|table| table.take(me()).unwrap())
+            .map(|table| table.take(me(), 1).unwrap())
             .collect();
         let mut slots: Vec<_> = leases.iter().map(Lease::slot).collect();
         slots.sort_unstable();
         slots.dedup();
         assert_eq!(slots.len(), 50);
-        let freed = leases.pop().unwrap().slot();
-        assert_ne!(one.take(me()).unwrap().slot(), freed);
+        let freed = leases.pop().unwrap();
+        let number = freed.slot();
+        drop(freed);
+        assert_ne!(one.take(me(), 1).unwrap().slot(), number);
     }
 
     #[test]
     fn a_full_table_says_so() {
         let directory = tempfile::tempdir().unwrap();
         let table = Arc::new(Table::open(directory.path()).unwrap());
-        let leases: Vec<_> = (1..SLOTS).map(|_| table.take(me()).unwrap()).collect();
-        assert!(matches!(table.take(me()), Err(LeaseError::Full)));
+        let leases: Vec<_> = (1..SLOTS).map(|_| table.take(me(), 1).unwrap()).collect();
+        assert!(matches!(table.take(me(), 1), Err(LeaseError::Full)));
         drop(leases);
-        assert!(table.take(me()).is_ok());
+        assert!(table.take(me(), 1).is_ok());
     }
 
     #[test]
     fn no_more_are_taken_than_there_may_be() {
         let directory = tempfile::tempdir().unwrap();
         let table = Arc::new(Table::open(directory.path()).unwrap());
-        let one = table.take_of(me(), 1).unwrap();
-        let refused = table.take_of(me(), 1);
+        let one = table.take_of(me(), 1, 1).unwrap();
+        let refused = table.take_of(me(), 1, 1);
         assert!(matches!(refused, Err(LeaseError::Most { most: 1 })));
         drop(one);
-        assert!(table.take_of(me(), 1).is_ok());
+        assert!(table.take_of(me(), 1, 1).is_ok());
     }
 
     #[test]
     fn slots_of_the_dead_are_freed_once_they_are_clean() {
         let directory = tempfile::tempdir().unwrap();
         let table = Arc::new(Table::open(directory.path()).unwrap());
-        let mine = table.take(me()).unwrap();
+        let mine = table.take(me(), 1).unwrap();
         let dead = Holder {
             started: me().started + 1,
             ..me()
         };
-        let theirs = table.take(dead).unwrap();
+        let theirs = table.take(dead, 7).unwrap();
         assert_eq!(table.reclaim(|_| false).unwrap(), Vec::<u32>::new());
-        assert_eq!(table.reclaim(|_| true).unwrap(), [theirs.slot()]);
-        assert_eq!(table.held().unwrap(), [(mine.slot(), me())]);
+        assert_eq!(
+            table.reclaim(|record| record.engine == 7).unwrap(),
+            [theirs.slot()]
+        );
+        let left = Record {
+            slot: mine.slot(),
+            holder: me(),
+            engine: 1,
+        };
+        assert_eq!(table.held().unwrap(), [left]);
+        assert_eq!(read(&std::fs::read(&table.path).unwrap()), [left]);
+        assert_eq!(read(b"cut short"), []);
     }
 
     #[test]
     fn a_table_of_another_boot_is_emptied() {
         let directory = tempfile::tempdir().unwrap();
         let table = Arc::new(Table::open(directory.path()).unwrap());
-        std::mem::forget(table.take(me()).unwrap());
+        table.take(me(), 1).unwrap().leave();
         rustix::io::pwrite(&table.file, b"another boot", 0).unwrap();
         assert_eq!(Table::open(directory.path()).unwrap().held().unwrap(), []);
     }

@@ -16,21 +16,26 @@
 //! | the engine's directories | [`workplace`] |
 //! | the operator's certificates in sandboxes | [`trust`] |
 //! | names for sandboxes | [`resolver`] |
-//! | what dead engines left | `reclaim` |
+//! | the spawner, and another one when it was lost | `keeper` |
+//! | what dead engines left | `dead`, `reclaim` |
+//! | what ended while nobody was there | [`past`] |
 //! | templates on disk, and building them | [`template`] |
 //! | trees and mounts that go into a sandbox | [`tree_source`], [`mount_source`] |
 
 mod calm;
 pub mod ceiling;
 mod core;
+mod dead;
 pub mod execute;
 mod internet;
+mod keeper;
 pub mod lease;
 mod limits;
 mod memory_kill;
 pub mod mount_source;
 pub mod node;
 pub mod owner;
+pub mod past;
 pub mod pool;
 mod pools;
 mod reclaim;

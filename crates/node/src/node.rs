@@ -74,6 +74,9 @@ pub enum CreateError {
     /// The driver failed.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// The spawner was lost, and no other one could be started.
+    #[error("cannot start another spawner")]
+    Spawner(#[from] Box<NodeError>),
     /// The agent did not take the sandbox's environment.
     #[error("cannot set up the sandbox")]
     Agent(#[from] AgentError),

@@ -151,6 +151,11 @@ impl Sandbox {
         wait_gone(&mut self.end.clone()).await.usage.into()
     }
 
+    /// Whether it ended because the spawner was lost; then nothing is known of its end.
+    pub fn was_lost(&self) -> bool {
+        self.end.borrow().as_ref().is_some_and(|gone| gone.lost)
+    }
+
     /// Ends it and waits until everything is given back. Tells what it had used.
     pub async fn destroy(self) -> Usage {
         self.slot.into_inner().destroy().await.usage.into()

@@ -1,16 +1,23 @@
-//! An engine's own directories, and the sweeping of those whose engine has died.
+//! An engine's own directories.
 //!
-//! Each engine has one directory of its own below the run directory (sockets) and one below the
-//! data directory (what sandboxes keep on disk). A lock on the latter tells that it lives: Linux
-//! lets go of it when the engine dies, however it dies.
+//! Each engine has one directory of its own below the run directory (sockets, the spawner's
+//! journals) and one below the data directory (what sandboxes keep on disk). A lock on the latter
+//! tells that it lives: Linux lets go of it when the engine dies, however it dies. Both are noted
+//! in one place for all engines of the machine, so that any of them finds what another one left,
+//! whatever directories that one was set to.
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use serde::{Deserialize, Serialize};
+use soulbox_runtime::native::journal::FILES;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// The name of the file that a living engine holds a lock on.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
+
+/// Where engines are noted, below the machine's directory.
+pub(crate) const ENGINES: &str = "engines";
 
 /// A directory that cannot be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -23,114 +30,177 @@ pub struct WorkplaceError {
     pub source: io::Error,
 }
 
+/// Where an engine's directories are, as it is noted for others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Places {
+    /// Its sockets and journals.
+    pub(crate) run: PathBuf,
+    /// What its sandboxes keep on disk.
+    pub(crate) data: PathBuf,
+}
+
 /// An engine's own directories. Dropping it removes them.
 #[derive(Debug)]
 pub struct Workplace {
-    run: PathBuf,
-    data: PathBuf,
+    places: Places,
+    noted: PathBuf,
+    mark: u32,
     _lock: OwnedFd,
 }
 
 impl Workplace {
-    /// Makes an engine's directories below `run_dir` and `data_dir`.
+    /// Makes an engine's directories below `run_dir` and `data_dir` and notes them in
+    /// `machine_dir`.
     ///
     /// # Errors
     /// [`WorkplaceError`].
-    pub fn make(run_dir: &Path, data_dir: &Path) -> Result<Self, WorkplaceError> {
-        let name = engine_name();
-        let run = run_dir.join("engines").join(&name);
-        let data = data_dir.join("sandboxes").join(&name);
-        let _turn = turn(data_dir).map_err(|source| WorkplaceError {
-            path: data_dir.to_owned(),
+    pub fn make(
+        machine_dir: &Path,
+        run_dir: &Path,
+        data_dir: &Path,
+    ) -> Result<Self, WorkplaceError> {
+        let at = |path: &Path, source| WorkplaceError {
+            path: path.to_owned(),
             source,
-        })?;
-        for path in [&run, &data] {
-            private_directory(path).map_err(|source| WorkplaceError {
-                path: path.clone(),
-                source,
-            })?;
-        }
-        let lock =
-            lock(&data.join(LOCK), FlockOperation::NonBlockingLockExclusive).map_err(|source| {
-                WorkplaceError {
-                    path: data.clone(),
-                    source,
-                }
-            })?;
+        };
+        let mark = new_mark();
+        let name = name_of(mark);
+        let noted = machine_dir.join(ENGINES).join(&name);
+        let places = Places {
+            run: run_dir.join("engines").join(&name),
+            data: data_dir.join("sandboxes").join(&name),
+        };
+        let _turn = turn(machine_dir).map_err(|source| at(machine_dir, source))?;
+        // Noted before anything is made, so that nothing is ever made that nobody knows of.
+        note(&noted, &places).map_err(|source| at(&noted, source))?;
+        let make = || -> Result<OwnedFd, WorkplaceError> {
+            for path in [&places.run, &places.data] {
+                private_directory(path).map_err(|source| at(path, source))?;
+            }
+            lock(
+                &places.data.join(LOCK),
+                FlockOperation::NonBlockingLockExclusive,
+            )
+            .map_err(|source| at(&places.data, source))
+        };
+        let lock = make().inspect_err(|_| places.remove(&noted))?;
         Ok(Self {
-            run,
-            data,
+            places,
+            noted,
+            mark,
             _lock: lock,
         })
     }
 
+    /// Its name: process id and mark.
+    pub fn name(&self) -> &str {
+        self.noted
+            .file_name()
+            .and_then(std::ffi::OsStr::to_str)
+            .unwrap_or_default()
+    }
+
+    /// The number by which the table of slots names this engine; never 0.
+    pub fn mark(&self) -> u32 {
+        self.mark
+    }
+
     /// The socket of the agent in `slot`.
     pub fn socket(&self, slot: u32) -> PathBuf {
-        self.run.join(format!("{slot}.sock"))
+        self.places.run.join(format!("{slot}.sock"))
     }
 
     /// A directory of the engine that the spawner may mount over in its own namespace.
     pub fn scratch(&self) -> &Path {
-        &self.run
+        &self.places.run
     }
 
-    /// Removes what engines that have died left below `run_dir` and `data_dir`.
-    pub fn sweep(run_dir: &Path, data_dir: &Path) {
-        for (entry, _lock) in dead(data_dir) {
-            let run = entry
-                .file_name()
-                .map(|name| run_dir.join("engines").join(name));
-            for path in run.iter().chain([&entry]) {
-                remove(path);
-            }
-        }
+    /// The files of the journal of the engine's spawner number `number`.
+    pub fn journal(&self, number: u32) -> [PathBuf; FILES] {
+        [0, 1].map(|file| self.places.run.join(journal_name(number, file)))
     }
 }
 
 impl Drop for Workplace {
     fn drop(&mut self) {
-        remove(&self.run);
-        remove(&self.data);
+        self.places.remove(&self.noted);
     }
 }
 
-/// The directories of engines that have died, each with its lock.
-fn dead(data_dir: &Path) -> Vec<(PathBuf, OwnedFd)> {
-    let Ok(_turn) = turn(data_dir) else {
-        return Vec::new();
-    };
-    let entries = entries(&data_dir.join("sandboxes")).into_iter();
-    // Whoever gets the lock knows that the engine is dead.
-    let dead = entries.filter_map(|entry| {
-        let lock = lock(&entry.join(LOCK), FlockOperation::NonBlockingLockExclusive).ok()?;
-        Some((entry, lock))
-    });
-    dead.collect()
+impl Places {
+    /// Reads a note of an engine's directories; none when it is no such note.
+    pub(crate) fn read(noted: &Path) -> Option<Self> {
+        let places: Self = serde_json::from_slice(&std::fs::read(noted).ok()?).ok()?;
+        // What is removed by its path must be an engine's.
+        let name = noted.file_name()?;
+        let fits = |path: &Path, parent: &str| {
+            path.is_absolute()
+                && path.file_name() == Some(name)
+                && path.parent().and_then(Path::file_name) == Some(parent.as_ref())
+        };
+        (fits(&places.run, "engines") && fits(&places.data, "sandboxes")).then_some(places)
+    }
+
+    /// Removes both directories and, if nothing is left of them, the note.
+    pub(crate) fn remove(&self, noted: &Path) {
+        if remove(&self.data) && remove(&self.run) {
+            remove_file(noted);
+        }
+    }
+}
+
+/// The mark in an engine's name.
+pub(crate) fn mark_of(name: &str) -> Option<u32> {
+    u32::from_str_radix(name.rsplit_once('-')?.1, 16).ok()
+}
+
+/// The name of a file of a journal.
+pub(crate) fn journal_name(number: u32, file: u32) -> String {
+    format!("spawner-{number}.journal-{file}")
+}
+
+/// The number of the spawner whose journal has a file of this name.
+pub(crate) fn spawner_of(name: &str) -> Option<u32> {
+    let (number, _) = name.strip_prefix("spawner-")?.split_once(".journal-")?;
+    number.parse().ok()
 }
 
 /// Waits for one's turn: between the making of a directory and its lock, an engine that starts
-/// would look dead to another one that sweeps.
-fn turn(data_dir: &Path) -> io::Result<OwnedFd> {
-    private_directory(data_dir)?;
+/// would look dead to another one that looks for the dead.
+pub(crate) fn turn(machine_dir: &Path) -> io::Result<OwnedFd> {
+    private_directory(&machine_dir.join(ENGINES))?;
     lock(
-        &data_dir.join("sandboxes.lock"),
+        &machine_dir.join("engines.lock"),
         FlockOperation::LockExclusive,
     )
 }
 
-fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_dir_all(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!(?path, %error, "cannot remove an engine's directory");
+pub(crate) fn lock(path: &Path, operation: FlockOperation) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(path, flags, Mode::from(0o600))?;
+    flock(&file, operation)?;
+    Ok(file)
+}
+
+/// Removes a directory with everything in it; true when it is gone.
+pub(crate) fn remove(path: &Path) -> bool {
+    match std::fs::remove_dir_all(path) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => {
+            tracing::warn!(?path, %error, "cannot remove an engine's directory");
+            false
+        }
     }
 }
 
-fn entries(directory: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten();
-    entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect()
+pub(crate) fn remove_file(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(?path, %error, "cannot remove an engine's file");
+    }
 }
 
 /// Makes a directory that only its owner may enter.
@@ -142,20 +212,27 @@ fn private_directory(path: &Path) -> io::Result<()> {
         .create(path)
 }
 
-fn lock(path: &Path, operation: FlockOperation) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = rustix::fs::open(path, flags, Mode::from(0o600))?;
-    flock(&file, operation)?;
-    Ok(file)
+/// Writes a note as a whole: one that is cut short would name nothing.
+fn note(noted: &Path, places: &Places) -> io::Result<()> {
+    let new = noted.with_extension("new");
+    let written = std::fs::write(&new, serde_json::to_vec(places)?);
+    let written = written.and_then(|()| std::fs::rename(&new, noted));
+    if written.is_err() {
+        remove_file(&new);
+    }
+    written
 }
 
-/// A name that no other engine of the machine has: the process id alone comes again.
-fn engine_name() -> String {
-    let now = std::time::SystemTime::now();
-    let nanos = now
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |d| d.as_nanos());
-    format!("{}-{nanos:x}", std::process::id())
+/// A number that no other engine has: the process id alone comes again.
+fn new_mark() -> u32 {
+    let mut random = [0; 4];
+    // Before the first bytes of a boot are random this waits; it never gives fewer bytes.
+    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    u32::from_le_bytes(random).max(1)
+}
+
+fn name_of(mark: u32) -> String {
+    format!("{}-{mark:08x}", std::process::id())
 }
 
 #[cfg(test)]
@@ -163,18 +240,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_dead_engines_are_swept() {
-        let (run, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let alive = Workplace::make(run.path(), data.path()).unwrap();
-        // What a killed engine leaves: its directories, and a lock that nobody holds.
-        let dead_run = run.path().join("engines/dead");
-        let dead_data = data.path().join("sandboxes/dead");
-        for path in [&dead_run, &dead_data] {
-            std::fs::create_dir_all(path.join("below")).unwrap();
+    fn an_engine_that_ends_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = ["machine", "run", "data"].map(|name| root.path().join(name));
+        let workplace = Workplace::make(&dirs[0], &dirs[1], &dirs[2]).unwrap();
+        let (places, noted) = (workplace.places.clone(), workplace.noted.clone());
+        let name = noted.file_name().unwrap().to_str().unwrap();
+        assert_eq!(mark_of(name), Some(workplace.mark()));
+        assert_eq!(Places::read(&noted), Some(places.clone()));
+        assert!(places.run.exists() && places.data.exists());
+        drop(workplace);
+        assert!(!places.run.exists() && !places.data.exists() && !noted.exists());
+    }
+
+    #[test]
+    fn a_note_names_directories_of_engines_only() {
+        let root = tempfile::tempdir().unwrap();
+        let noted = root.path().join("7-00000001");
+        for (run, data, good) in [
+            ("/a/engines/7-00000001", "/b/sandboxes/7-00000001", true),
+            ("/a/engines/7-00000001", "/b/sandboxes/8-00000001", false),
+            ("/a/engines/7-00000001", "/b", false),
+            ("a/engines/7-00000001", "/b/sandboxes/7-00000001", false),
+            ("/a/engines/..", "/b/sandboxes/7-00000001", false),
+        ] {
+            let places = Places {
+                run: run.into(),
+                data: data.into(),
+            };
+            note(&noted, &places).unwrap();
+            assert_eq!(Places::read(&noted).is_some(), good, "{run} {data}");
         }
-        std::fs::write(dead_data.join(LOCK), "").unwrap();
-        Workplace::sweep(run.path(), data.path());
-        assert!(alive.run.exists() && alive.data.exists());
-        assert!(!dead_run.exists() && !dead_data.exists());
+        std::fs::write(&noted, "{").unwrap();
+        assert_eq!(Places::read(&noted), None);
+    }
+
+    #[test]
+    fn names_of_journals_tell_their_spawner() {
+        assert_eq!(spawner_of(&journal_name(12, 1)), Some(12));
+        for other in ["7.sock", "spawner-.journal-0", "spawner-1"] {
+            assert_eq!(spawner_of(other), None, "{other}");
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! | making a slot and a sandbox, from outside | `builder`, `sandbox`, `tree`, [`cgroup`], `slot_network` |
 //! | the same from inside, up to the agent | `guest`, `guest_mount`, `mask` |
 //! | giving back | `undo`, `closer` |
+//! | what a killed spawner leaves: who, and where it is written down | [`identity`], [`journal`] |
 //! | the security policy as tables | [`policy`] |
 //! | what is given up before the agent starts | [`seccomp`], [`capability`] |
 //! | what a sandbox reaches | [`network`] |
@@ -25,6 +26,8 @@ pub mod driver;
 mod guest;
 mod guest_mount;
 mod home;
+pub mod identity;
+pub mod journal;
 mod kit;
 mod mask;
 pub mod network;

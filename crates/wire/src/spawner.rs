@@ -15,13 +15,17 @@ pub const GENERATION: u32 = 1;
 /// (`net.core.wmem_default`, 212,992 bytes).
 pub const MAX_PACKET: usize = 64 * 1024;
 
+/// The longest [`Request::Note`] in bytes.
+pub const MAX_NOTE: usize = 1024;
+
 /// The most descriptors that go with one packet: half of Linux's own limit of 253
 /// (`SCM_MAX_FD` in the Linux sources).
 pub const MAX_DESCRIPTORS: usize = 120;
 
 /// The program and the settings of a spawner, its first packet.
 ///
-/// Descriptor 0: the agent's program, readable and executable.
+/// Descriptor 0: the agent's program, readable and executable. Descriptors 1 and 2: the two files
+/// of the spawner's journal, empty and opened to append.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Init {
     /// The engine's [`GENERATION`].
@@ -209,6 +213,13 @@ pub enum Request {
     Usage {
         /// Its slot.
         slot: u32,
+    },
+    /// Write down what a sandbox is, for an engine that comes after this one. No answer.
+    Note {
+        /// Its slot.
+        slot: u32,
+        /// Anything; what is longer than [`MAX_NOTE`] bytes is not written down.
+        text: String,
     },
     /// End a sandbox, or give a slot back. Answer: [`Event::Gone`].
     Destroy {

@@ -4,6 +4,8 @@ use super::cgroup::{Controller, Layout, Parents, View};
 use super::channel;
 use super::guest::{self, Order};
 use super::home;
+use super::identity::{self, Identity};
+use super::journal::Journal;
 use super::sandbox::{Child, Sandbox, Stage, micros_since};
 use super::slot_network::Plan;
 use super::spawner::create_deadline;
@@ -125,6 +127,7 @@ impl Builder {
         sandbox: &mut Sandbox,
         create: &Create,
         descriptors: Vec<OwnedFd>,
+        journal: &mut Journal,
     ) -> Result<(), StepError> {
         if create.layers.is_empty() || descriptors.len() != create.mounts.len() + 1 {
             return Err(Errno::INVAL).step(|| "read the order for a sandbox".to_owned());
@@ -154,6 +157,8 @@ impl Builder {
         }
         write_id_maps(child.pid, root_id)?;
         send(child.channel.as_ref(), &Order::Begin, &[])?;
+        // While the child works.
+        journal.born(sandbox.slot, child.identity)?;
         let user_namespace = tree::user_namespace(child.pid)?;
         let trees = self.trees.make(
             &create.layers,
@@ -200,6 +205,7 @@ impl Builder {
             | Namespaces::UTS;
         enter_network_namespace(sandbox.namespace.as_fd())
             .step(|| "enter the sandbox's network".to_owned())?;
+        let earliest = identity::now();
         let side = set_effective_user(create.owner)
             .and_then(|()| clone_process(namespaces, sandbox.group.birthplace()));
         if let Ok(Side::Child) = side {
@@ -215,8 +221,10 @@ impl Builder {
         match side.step(|| "clone a process in new namespaces".to_owned())? {
             Side::Child => unreachable_child(),
             Side::Parent { pid, pidfd } => {
+                let raw = u32::try_from(pid.as_raw_nonzero().get()).unwrap_or(0);
                 sandbox.child = Some(Child {
                     pid,
+                    identity: Identity::made_since(raw, earliest),
                     pidfd,
                     channel: Some(mine),
                     ready: None,

@@ -12,6 +12,7 @@ mod slot;
 pub use slot::{Slot, wait_gone};
 
 use super::channel::{self, ChannelError};
+use super::journal::FILES;
 use crate::programs;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -37,8 +38,11 @@ pub enum DriverError {
     /// A step of Linux failed.
     #[error("cannot {}", .0.step)]
     Step(Failure, #[source] Errno),
+    /// A step failed without an error of Linux.
+    #[error("cannot {}", .0.step)]
+    Refused(Failure),
     /// The spawner has ended, and every sandbox with it.
-    #[error("the spawner has ended unexpectedly, and every sandbox with it; restart the engine")]
+    #[error("the spawner was lost, and every sandbox with it; new sandboxes get a new one")]
     SpawnerGone,
     /// The sandbox has ended.
     #[error("the sandbox has ended")]
@@ -50,16 +54,16 @@ pub enum DriverError {
 
 impl DriverError {
     fn step(failure: Failure) -> Self {
-        let errno = Errno::from_raw_os_error(failure.errno);
-        Self::Step(failure, errno)
+        match errno_of(&failure) {
+            Some(errno) => Self::Step(failure, errno),
+            None => Self::Refused(failure),
+        }
     }
 
     /// Linux's error number, when the failure is a system call's.
     pub fn errno(&self) -> Option<Errno> {
         match self {
-            Self::Unable(_, errno) | Self::Step(_, errno) if errno.raw_os_error() != 0 => {
-                Some(*errno)
-            }
+            Self::Unable(_, errno) | Self::Step(_, errno) => Some(*errno),
             _ => None,
         }
     }
@@ -76,6 +80,26 @@ pub struct Gone {
     pub usage: Usage,
     /// What could not be given back.
     pub problems: Vec<Failure>,
+    /// Whether the spawner was lost before it told the end: then nothing above is known.
+    pub lost: bool,
+}
+
+impl Gone {
+    /// A slot whose spawner was lost.
+    fn with_the_spawner() -> Self {
+        Self {
+            ran: false,
+            signal: 9,
+            usage: Usage::default(),
+            problems: Vec::new(),
+            lost: true,
+        }
+    }
+
+    /// Whether all of it was given back, so that its number may be used again.
+    fn is_clean(&self) -> bool {
+        !self.lost && self.problems.is_empty()
+    }
 }
 
 /// What a slot's preparation or a sandbox's start brought.
@@ -92,13 +116,17 @@ pub struct Made {
 /// A reply to the one request of a slot that is on its way.
 type Reply = Result<(Event, Vec<OwnedFd>), DriverError>;
 
-/// What a slot keeps alive until it is gone.
-pub type Kept = Box<dyn std::any::Any + Send>;
+/// What a slot holds of the engine until it is gone.
+pub trait Kept: Send {
+    /// The slot is gone. `clean`: nothing of it is left, so its number may be used again; else it
+    /// may not until somebody has removed the rest.
+    fn give_back(self: Box<Self>, clean: bool);
+}
 
 struct Entry {
     waiting: Option<oneshot::Sender<Reply>>,
     gone: watch::Sender<Option<Gone>>,
-    _kept: Kept,
+    kept: Box<dyn Kept>,
 }
 
 #[derive(Default)]
@@ -112,6 +140,8 @@ struct Shared {
     /// Not bounded in itself, but each slot has one request and one end in it at most.
     requests: mpsc::UnboundedSender<(Request, Vec<OwnedFd>)>,
     empty: tokio::sync::Notify,
+    /// Becomes true when the spawner is lost.
+    lost: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -133,12 +163,16 @@ impl NativeDriver {
     ///
     /// # Errors
     /// [`DriverError::Unable`] tells what the host lacks.
-    pub async fn start(init: Init) -> Result<Self, DriverError> {
+    ///
+    /// `journal`: two empty files, opened to append, that nobody else writes.
+    pub async fn start(init: Init, journal: [OwnedFd; FILES]) -> Result<Self, DriverError> {
         let (mine, spawners) = channel::pair().map_err(spawn_error)?;
         let process = process::start(spawners)?;
         let agent =
             process::sealed_program("soulbox-agent", programs::AGENT).map_err(spawn_error)?;
-        channel::send(&mine, &Request::Init(init), &[agent.as_fd()])
+        let [even, odd] = &journal;
+        let descriptors = [agent.as_fd(), even.as_fd(), odd.as_fd()];
+        channel::send(&mine, &Request::Init(init), &descriptors)
             .map_err(|_| DriverError::SpawnerGone)?;
         let stream = std::os::unix::net::UnixStream::from(mine);
         stream.set_nonblocking(true).map_err(DriverError::Spawn)?;
@@ -155,7 +189,7 @@ impl NativeDriver {
                 return Err(DriverError::Generation(generation));
             }
             Ok((Event::Unable(failure), _)) => {
-                let errno = Errno::from_raw_os_error(failure.errno);
+                let errno = errno_of(&failure).unwrap_or(Errno::IO);
                 return Err(DriverError::Unable(failure, errno));
             }
             Ok(_) | Err(_) => return Err(DriverError::SpawnerGone),
@@ -165,6 +199,7 @@ impl NativeDriver {
             slots: Mutex::default(),
             requests,
             empty: tokio::sync::Notify::new(),
+            lost: watch::Sender::new(false),
         });
         let task = tokio::spawn(link::serve(socket, Arc::clone(&shared), incoming));
         Ok(Self {
@@ -180,14 +215,16 @@ impl NativeDriver {
         process.as_ref().map(Child::id)
     }
 
-    /// Takes a slot's number into use; `kept` is dropped when all of it is given back.
+    /// Takes a slot's number into use; `kept` is given back with it.
     ///
     /// # Errors
     /// [`DriverError::SpawnerGone`].
-    pub fn open(&self, slot: u32, kept: Kept) -> Result<Slot, DriverError> {
+    pub fn open(&self, slot: u32, kept: Box<dyn Kept>) -> Result<Slot, DriverError> {
         let (gone, watch) = watch::channel(None);
         let mut slots = self.shared.slots();
         if slots.closed {
+            drop(slots);
+            kept.give_back(true);
             return Err(DriverError::SpawnerGone);
         }
         slots.entries.insert(
@@ -195,7 +232,7 @@ impl NativeDriver {
             Entry {
                 waiting: None,
                 gone,
-                _kept: kept,
+                kept,
             },
         );
         Ok(Slot {
@@ -203,6 +240,35 @@ impl NativeDriver {
             slot,
             gone: watch,
         })
+    }
+
+    /// Whether the spawner is lost.
+    pub fn is_lost(&self) -> bool {
+        *self.shared.lost.borrow()
+    }
+
+    /// Waits until the spawner is lost.
+    pub async fn lost(&self) {
+        let mut lost = self.shared.lost.subscribe();
+        // The sender lives as long as this driver.
+        let _ = lost.wait_for(|lost| *lost).await;
+    }
+
+    /// Makes sure that a lost spawner has ended, and collects it.
+    pub async fn bury(&self) {
+        let process = self
+            .process
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(mut process) = process {
+            let ended = tokio::task::spawn_blocking(move || {
+                // It has closed its channel; what it still does, nobody has asked for.
+                let _ = process.kill();
+                process.wait()
+            });
+            let _ = ended.await;
+        }
     }
 
     /// Ends every sandbox and the spawner, and waits until all is given back.
@@ -238,9 +304,43 @@ impl Drop for NativeDriver {
     fn drop(&mut self) {
         // The spawner ends when the socket closes; whoever wants to wait for that calls `stop`.
         self.task.abort();
+        let entries = std::mem::take(&mut self.shared.slots().entries);
+        for entry in entries.into_values() {
+            entry.kept.give_back(false);
+        }
     }
+}
+
+/// Linux's error in a failure, if it is one of Linux's numbers (1 to 4095): no other one may be
+/// made into an [`Errno`].
+fn errno_of(failure: &Failure) -> Option<Errno> {
+    let number = (1..4096).contains(&failure.errno);
+    number.then(|| Errno::from_raw_os_error(failure.errno))
 }
 
 fn spawn_error(errno: Errno) -> DriverError {
     DriverError::Spawn(errno.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_without_an_error_of_linux_is_no_reason_to_panic() {
+        for (number, errno) in [
+            (0, None),
+            (-1, None),
+            (4096, None),
+            (28, Some(Errno::NOSPC)),
+        ] {
+            let failure = Failure {
+                step: "start the sandbox: its first process ended".to_owned(),
+                errno: number,
+            };
+            let error = DriverError::step(failure);
+            assert_eq!(error.errno(), errno);
+            assert!(error.to_string().contains("its first process ended"));
+        }
+    }
 }

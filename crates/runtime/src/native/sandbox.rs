@@ -3,6 +3,8 @@
 use super::cgroup::Group;
 use super::channel;
 use super::guest::Report;
+use super::identity::Identity;
+use super::journal::{End, Ending, clock};
 use super::step::{Step, StepError};
 use super::undo::Undo;
 use rustix::fd::OwnedFd;
@@ -50,6 +52,7 @@ pub(super) struct Sandbox {
 
 pub(super) struct Child {
     pub(super) pid: Pid,
+    pub(super) identity: Identity,
     pub(super) pidfd: OwnedFd,
     pub(super) channel: Option<OwnedFd>,
     pub(super) ready: Option<OwnedFd>,
@@ -219,14 +222,35 @@ impl Sandbox {
         }
     }
 
-    /// Reads the accounts a last time and gives everything back.
-    pub(super) fn give_back(&mut self) -> Vec<Failure> {
+    /// Reads the accounts a last time.
+    pub(super) fn settle_usage(&mut self) {
         self.usage = self.group.usage();
         if let (Some(ended), 0) = (self.ended, self.usage.cpu_us) {
             self.usage.cpu_us = u64::try_from(ended.cpu.as_micros()).unwrap_or(u64::MAX);
         }
+    }
+
+    /// Gives everything back.
+    pub(super) fn give_back(&mut self) -> Vec<Failure> {
         self.child = None;
         self.undo.run()
+    }
+
+    /// How PID 1 ended, for the journal; none when there never was one.
+    pub(super) fn end(&self) -> Option<End> {
+        let ended = self.ended?;
+        let ending = match self.stage {
+            _ if self.failure_told => Ending::Failed,
+            Stage::Ending => Ending::Asked,
+            _ => Ending::Alone,
+        };
+        Some(End {
+            at: clock(),
+            ending,
+            code: ended.code,
+            signal: ended.signal,
+            usage: self.usage,
+        })
     }
 
     /// Whether it ran, the signal that ended PID 1, and what it had used.

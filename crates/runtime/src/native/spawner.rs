@@ -13,13 +13,16 @@
 
 use super::builder::Builder;
 use super::channel::{self, ChannelError};
+use super::journal::{End, Ending, Journal};
 use super::sandbox::{Sandbox, Stage};
 use super::source::Source;
 use super::step::{Step, StepError};
 use rustix::event::{Timespec, epoll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use soulbox_wire::spawner::{Create, Event, Failure, GENERATION, Network, Request, StopAt};
+use soulbox_wire::spawner::{
+    Create, Event, Failure, GENERATION, Init, MAX_NOTE, Network, Request, StopAt,
+};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -42,8 +45,8 @@ pub fn run(engine: OwnedFd) -> Result<(), StepError> {
         }
         Err(_) => return Ok(()),
     };
-    let builder = match Builder::new(&init.0, init.1) {
-        Ok(builder) => builder,
+    let (builder, journal) = match begin(&init.0, init.1) {
+        Ok(begun) => begun,
         Err(error) => {
             let _ = channel::send(&engine, &Event::Unable(error.failure()), &[]);
             return Err(error);
@@ -56,6 +59,7 @@ pub fn run(engine: OwnedFd) -> Result<(), StepError> {
         engine,
         poll,
         builder,
+        journal,
         sandboxes: HashMap::new(),
     };
     spawner.tell(
@@ -69,10 +73,20 @@ pub fn run(engine: OwnedFd) -> Result<(), StepError> {
     result
 }
 
+/// Settles the process and begins its journal, which comes first of all.
+fn begin(init: &Init, descriptors: Vec<OwnedFd>) -> Result<(Builder, Journal), StepError> {
+    let Ok([agent, even, odd]) = <[OwnedFd; 3]>::try_from(descriptors) else {
+        return Err(Errno::BADF).step(|| "find the agent's program and the journal".to_owned());
+    };
+    let journal = Journal::begin([even, odd])?;
+    Ok((Builder::new(init, vec![agent])?, journal))
+}
+
 struct Spawner {
     engine: OwnedFd,
     poll: OwnedFd,
     builder: Builder,
+    journal: Journal,
     sandboxes: HashMap<u32, Sandbox>,
 }
 
@@ -138,6 +152,8 @@ impl Spawner {
                     .unwrap_or_default();
                 self.tell(&Event::Used { slot, usage }, &[]);
             }
+            Request::Note { slot, text } if text.len() <= MAX_NOTE => self.journal.note(slot, text),
+            Request::Note { .. } => {}
             Request::Destroy { slot } => self.destroy(slot),
         }
         true
@@ -147,7 +163,8 @@ impl Spawner {
         if self.sandboxes.contains_key(&slot) {
             return self.refuse(slot, "make a slot that is taken", Errno::BUSY);
         }
-        match self.builder.make_slot(slot, network) {
+        let made = self.journal.taken(slot, network);
+        match made.and_then(|()| self.builder.make_slot(slot, network)) {
             Ok(mut sandbox) => {
                 let event = Event::SlotReady {
                     slot,
@@ -177,10 +194,16 @@ impl Spawner {
                 self.sandboxes.insert(slot, taken);
                 return self.refuse(slot, "make a sandbox in a slot that is taken", Errno::BUSY);
             }
-            None => self.builder.make_slot(slot, create.network),
+            None => {
+                let taken = self.journal.taken(slot, create.network);
+                taken.and_then(|()| self.builder.make_slot(slot, create.network))
+            }
         };
         let created = sandbox.and_then(|mut sandbox| {
-            let result = self.builder.create(&mut sandbox, create, descriptors);
+            let journal = &mut self.journal;
+            let result = self
+                .builder
+                .create(&mut sandbox, create, descriptors, journal);
             self.watch(slot, &sandbox);
             // A sandbox that failed half-way is kept until its child has ended.
             let failure = result.err();
@@ -214,6 +237,7 @@ impl Spawner {
         };
         match sandbox.hear() {
             Ok(Some(StopAt::Prepared)) => {
+                self.journal.prepared(slot);
                 let event = Event::Prepared {
                     slot,
                     phases: sandbox.take_phases(),
@@ -231,6 +255,7 @@ impl Spawner {
         };
         match sandbox.hear_ready() {
             Ok(Some(pid)) => {
+                self.journal.running(slot);
                 let event = Event::Ready {
                     slot,
                     pid,
@@ -268,10 +293,20 @@ impl Spawner {
             };
             self.fail(slot, failure);
         }
-        if let Some(mut sandbox) = self.sandboxes.remove(&slot) {
-            let problems = sandbox.give_back();
-            self.gone(slot, Some(&sandbox), problems);
+        self.give_back(slot);
+    }
+
+    /// Gives back what a sandbox had, whose first process has ended or never was.
+    fn give_back(&mut self, slot: u32) {
+        let Some(mut sandbox) = self.sandboxes.remove(&slot) else {
+            return;
+        };
+        sandbox.settle_usage();
+        if let Some(end) = sandbox.end() {
+            self.journal.ended(slot, end);
         }
+        let problems = sandbox.give_back();
+        self.gone(slot, Some(&sandbox), problems);
     }
 
     /// Tells a failure once and ends what there is of the sandbox.
@@ -319,17 +354,14 @@ impl Spawner {
         let Some(sandbox) = self.sandboxes.get_mut(&slot) else {
             return self.gone(slot, None, Vec::new());
         };
-        if sandbox.kill() {
-            return;
-        }
-        if let Some(mut sandbox) = self.sandboxes.remove(&slot) {
-            let problems = sandbox.give_back();
-            self.gone(slot, Some(&sandbox), problems);
+        if !sandbox.kill() {
+            self.give_back(slot);
         }
     }
 
-    fn gone(&self, slot: u32, sandbox: Option<&Sandbox>, problems: Vec<Failure>) {
+    fn gone(&mut self, slot: u32, sandbox: Option<&Sandbox>, problems: Vec<Failure>) {
         let (ran, signal, usage) = sandbox.map_or((false, 0, Default::default()), Sandbox::account);
+        self.journal.back(slot, &problems);
         self.tell(
             &Event::Gone {
                 slot,
@@ -395,9 +427,15 @@ impl Spawner {
         for sandbox in self.sandboxes.values_mut() {
             sandbox.kill();
         }
-        for (_, mut sandbox) in self.sandboxes.drain() {
+        for (slot, mut sandbox) in self.sandboxes.drain() {
             sandbox.collect_blocking();
-            sandbox.give_back();
+            sandbox.settle_usage();
+            if let Some(end) = sandbox.end() {
+                let ending = Ending::EngineLost;
+                self.journal.ended(slot, End { ending, ..end });
+            }
+            let problems = sandbox.give_back();
+            self.journal.back(slot, &problems);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{DriverError, Entry, Gone, Reply, Shared};
 use crate::native::channel::{self, ChannelError};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use soulbox_wire::spawner::{Event, Request, Usage};
+use soulbox_wire::spawner::{Event, Request};
 use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -87,17 +87,19 @@ pub(super) async fn serve(
     slots.closed = true;
     let entries = std::mem::take(&mut slots.entries);
     drop(slots);
+    // Before anybody hears of an end: whoever asks for a sandbox then gets another spawner.
+    shared.lost.send_replace(true);
     for (_, mut entry) in entries {
         answer(&mut entry, Err(DriverError::SpawnerGone));
-        let usage = Usage::default();
-        entry.gone.send_replace(Some(Gone {
-            ran: false,
-            signal: 9,
-            usage,
-            problems: vec![],
-        }));
+        end(entry, Gone::with_the_spawner());
     }
     shared.empty.notify_waiters();
+}
+
+/// Tells a slot's end and gives back what it held of the engine.
+fn end(entry: Entry, gone: Gone) {
+    entry.kept.give_back(gone.is_clean());
+    entry.gone.send_replace(Some(gone));
 }
 
 fn answer(entry: &mut Entry, reply: Reply) {
@@ -152,13 +154,14 @@ fn dispatch(shared: &Shared, event: Event, descriptors: Vec<OwnedFd>) {
                 );
             }
             answer(&mut entry, Err(DriverError::Ended));
-            entry.gone.send_replace(Some(Gone {
+            let gone = Gone {
                 ran,
                 signal,
                 usage,
                 problems,
-            }));
-            drop(entry);
+                lost: false,
+            };
+            end(entry, gone);
             if empty {
                 shared.empty.notify_waiters();
             }

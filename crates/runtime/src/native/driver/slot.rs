@@ -98,6 +98,21 @@ impl Slot {
         }
     }
 
+    /// Has written down what the sandbox is, for an engine that comes after this one; at most
+    /// [`MAX_NOTE`](soulbox_wire::spawner::MAX_NOTE) bytes.
+    pub fn note(&self, text: String) {
+        let request = Request::Note {
+            slot: self.slot,
+            text,
+        };
+        let _ = self.shared.requests.send((request, Vec::new()));
+    }
+
+    /// Whether it has ended.
+    pub fn is_gone(&self) -> bool {
+        self.gone.borrow().is_some()
+    }
+
     /// A receiver that gets the slot's end, once.
     pub fn end(&self) -> watch::Receiver<Option<Gone>> {
         self.gone.clone()
@@ -165,11 +180,6 @@ pub async fn wait_gone(end: &mut watch::Receiver<Option<Gone>>) -> Gone {
     match end.wait_for(Option::is_some).await.as_deref() {
         Ok(Some(gone)) => gone.clone(),
         // The sender is dropped only after it has told the end.
-        _ => Gone {
-            ran: false,
-            signal: 9,
-            usage: Usage::default(),
-            problems: Vec::new(),
-        },
+        _ => Gone::with_the_spawner(),
     }
 }

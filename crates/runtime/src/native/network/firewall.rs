@@ -210,6 +210,16 @@ pub fn sweep(run_dir: &Path) -> Result<Removal, FirewallError> {
     take_down_when_faded(run_dir, &users)
 }
 
+/// Whether rules are up that nobody uses: a killed engine left them, and no other has started.
+///
+/// # Errors
+/// As for [`Lease::give_back`].
+pub fn is_forsaken(run_dir: &Path) -> Result<bool, FirewallError> {
+    let users = open(&users_file(run_dir)?)?;
+    let _locked = lock(run_dir)?;
+    Ok(try_exclusive(&users)? && rules::are_up()?)
+}
+
 /// The lock is let go between the tries, so that nobody waits for links of others.
 fn take_down_when_faded(run_dir: &Path, users: &OwnedFd) -> Result<Removal, FirewallError> {
     let start = Instant::now();
