@@ -13,6 +13,7 @@ fn every_verb_explains_itself_with_an_example() {
         &["template", "rm"],
         &["template", "inspect"],
         &["doctor"],
+        &["ended"],
         &["config", "show"],
         &["bench", "create"],
         &["bench", "run"],

@@ -20,5 +20,6 @@ mod mount;
 mod output;
 mod run;
 mod shell;
+mod survival;
 mod template;
 mod usage;

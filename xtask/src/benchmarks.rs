@@ -12,7 +12,7 @@ pub(crate) const PATH: &str = "docs/benchmarks.md";
 const DIRECTORY: &str = "docs/bench";
 
 /// The questions, in the order of the document, and how each file is made.
-const BENCHES: [(&str, &str); 5] = [
+const BENCHES: [(&str, &str); 6] = [
     ("create", "soulbox bench create --template base --count 300"),
     ("exec", "soulbox bench exec --template base --count 2000"),
     (
@@ -24,6 +24,10 @@ const BENCHES: [(&str, &str); 5] = [
         "soulbox bench memory --template base --count 1000",
     ),
     ("leak", "soulbox bench leak --template base --cycles 10000"),
+    (
+        "kills",
+        "soulbox bench leak --template base --kills engine,spawner,agent --cycles 1000",
+    ),
 ];
 
 /// Which number of a row is held against a mark.
@@ -39,7 +43,7 @@ enum Of {
 }
 
 /// What the product is held to: bench, row, demand. Times in milliseconds.
-const MARKS: [(&str, &str, Of); 18] = [
+const MARKS: [(&str, &str, Of); 26] = [
     ("create", "create, everything fresh", Of::P50(2.5)),
     (
         "create",
@@ -94,6 +98,14 @@ const MARKS: [(&str, &str, Of); 18] = [
     ),
     ("leak", "cycles", Of::AtLeastPerSecond(10_000.0)),
     ("leak", "descriptors of the engine", Of::AtMost(0.0)),
+    ("kills", "kills", Of::AtLeastPerSecond(1000.0)),
+    ("kills", "processes", Of::AtMost(0.0)),
+    ("kills", "namespaces", Of::AtMost(0.0)),
+    ("kills", "mounts of the host", Of::AtMost(0.0)),
+    ("kills", "cgroups", Of::AtMost(0.0)),
+    ("kills", "links of the network", Of::AtMost(0.0)),
+    ("kills", "files", Of::AtMost(0.0)),
+    ("kills", "slots", Of::AtMost(0.0)),
 ];
 
 #[derive(Deserialize)]

@@ -3,7 +3,7 @@
 pub(crate) mod limit;
 pub(crate) mod sandbox;
 
-use crate::cmd::{bench, completion, config, doctor, run, shell, template, version};
+use crate::cmd::{bench, completion, config, doctor, ended, run, shell, template, version};
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
@@ -88,6 +88,8 @@ pub(crate) enum Verb {
     Template(template::Args),
     /// Say what this machine has and lacks
     Doctor(doctor::Args),
+    /// List sandboxes that ended while no engine was there to tell it
+    Ended(ended::Args),
     /// Show the settings in force
     Config(config::Args),
     /// Measure this machine

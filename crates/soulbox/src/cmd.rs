@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod ended;
 pub(crate) mod run;
 pub(crate) mod shell;
 pub(crate) mod template;
@@ -23,6 +24,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::Run(args) => run::run(global, &args),
         Verb::Shell(args) => shell::run(global, &args),
         Verb::Doctor(args) => doctor::run(global, &args),
+        Verb::Ended(args) => ended::run(global, &args),
         Verb::Config(args) => config::run(global, &args),
         Verb::Bench(args) => bench::run(global, &args),
         Verb::Completion(args) => completion::run(&args),

@@ -28,8 +28,25 @@ pub(crate) fn without_pools() -> Vec<Flag> {
         .into()
 }
 
+/// How many descriptors an engine needs before it makes anything: its runtime's, its directories',
+/// its spawner's.
+const DESCRIPTORS: usize = 24;
+
+/// Makes sure that so many descriptors can be opened as are needed in any case: parts of the
+/// runtime would panic for want of one.
+fn check_descriptors() -> Result<(), Failure> {
+    let open = || std::fs::File::open("/dev/null");
+    let opened: io::Result<Vec<_>> = (0..DESCRIPTORS).map(|_| open()).collect();
+    opened.map(drop).map_err(|error| {
+        Failure::new(Exit::HOST, "cannot start")
+            .because(&error)
+            .help("allow this process more open files: ulimit -n 1024")
+    })
+}
+
 /// A runtime for the engine.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    check_descriptors()?;
     let built = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -78,6 +95,9 @@ fn not_started(error: &NodeError) -> Failure {
 
 fn driver(error: &DriverError) -> Failure {
     match error {
+        DriverError::Unable(..) if lacks_room(error) => {
+            Failure::of(Exit::CREATE, error).help("free disk space on the host")
+        }
         DriverError::Unable(..) => Failure::of(Exit::HOST, error).help(DOCTOR),
         DriverError::Step(..) if lacks_rights(error) => Failure::of(Exit::HOST, error).help(DOCTOR),
         DriverError::Step(..) if lacks_room(error) => {

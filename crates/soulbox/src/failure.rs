@@ -76,7 +76,7 @@ impl Failure {
         })
     }
 
-    fn text(&self, colours: bool) -> String {
+    pub(crate) fn text(&self, colours: bool) -> String {
         let (red, green, off) = match colours {
             true => ("\x1b[1;31m", "\x1b[1;32m", "\x1b[0m"),
             false => ("", "", ""),

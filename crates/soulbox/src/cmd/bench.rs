@@ -81,6 +81,19 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Question::Limits(args) => args.common.json,
         Question::Bombs(args) => args.common.json,
     };
+    if let Question::Leak(args) = &args.question
+        && args.is_engine()
+    {
+        engine::runtime()?.block_on(leak::be_engine(global, args))?;
+        return Ok(Exit::SUCCESS);
+    }
+    if let Question::Leak(args) = &args.question
+        && args.kills()
+    {
+        // It waits for processes rather than for events, and ends at once on Ctrl-C: the engine
+        // that it started ends with its stdin.
+        return show(&leak::measure_kills(global, args)?, json);
+    }
     let runtime = engine::runtime()?;
     let done = runtime.block_on(async {
         let stop = Stop::listen()?;
@@ -90,9 +103,12 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         }
     });
     runtime.shutdown_background();
-    let report = done?;
+    show(&done?, json)
+}
+
+fn show(report: &Report, json: bool) -> Result<Exit, Failure> {
     if json {
-        terminal::print_json(&report)?;
+        terminal::print_json(report)?;
     } else {
         terminal::print(&report.page())?;
     }

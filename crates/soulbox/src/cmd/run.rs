@@ -252,7 +252,13 @@ impl Job {
             (ended, Capture::default())
         };
         let report = Report::of(&sandbox, execution);
+        let lost = ended.is_err() && was_lost(&sandbox).await;
         let usage = sandbox.destroy().await;
+        if lost {
+            let what = "the spawner was lost, and the sandbox with it";
+            return Err(Failure::new(Exit::INTERNAL, what)
+                .help("somebody killed it, or the machine had no memory left: see its log"));
+        }
         let outcome = ended.map_err(|error| failed(&error, execution))?;
         self.tell(report, &outcome, usage, &capture)
     }
@@ -315,6 +321,12 @@ impl Job {
         let exit = Exit::of_run(outcome.cause, None, None);
         Failure::new(exit, what).help(help).tell();
     }
+}
+
+/// Whether a sandbox that does not answer was lost with its spawner, which is known a moment after.
+async fn was_lost(sandbox: &Sandbox) -> bool {
+    let moment = std::time::Duration::from_millis(200);
+    tokio::time::timeout(moment, sandbox.ended()).await.is_ok() && sandbox.was_lost()
 }
 
 /// What an error of running the code means for a person.

@@ -65,6 +65,11 @@ impl Machine {
         fs::read_to_string(self.real(Path::new(path))).ok()
     }
 
+    /// What is in a file; none when it cannot be read.
+    pub(crate) fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
+        fs::read(self.real(path)).ok()
+    }
+
     /// The number that a file holds.
     pub(crate) fn number(&self, path: &str) -> Option<u64> {
         self.text(path)?.trim().parse().ok()

@@ -2,6 +2,7 @@
 
 use super::{Check, Machine};
 use soulbox_model::ByteSize;
+use soulbox_node::lease;
 use soulbox_settings::Settings;
 use std::path::Path;
 
@@ -22,6 +23,7 @@ pub(super) fn checks(machine: &Machine, settings: &Settings) -> Vec<Check> {
         directory(machine, "run directory", &settings.paths.run_dir, "run_dir"),
         room(machine, settings),
         memory(machine),
+        slots(machine, settings),
     ]
 }
 
@@ -52,6 +54,23 @@ fn directory(machine: &Machine, name: &'static str, path: &Path, setting: &str) 
         );
     }
     Check::found(name, WHY, shown.to_string())
+}
+
+fn slots(machine: &Machine, settings: &Settings) -> Check {
+    const NAME: &str = "slots";
+    const WHY: &str =
+        "each sandbox takes one, and it is used again only when nothing is left in it";
+    let table = settings.paths.machine_dir.join("slots");
+    let held = lease::read(&machine.bytes(&table).unwrap_or_default());
+    let used = held.len();
+    let forsaken = held.iter().filter(|record| !record.holder.lives()).count();
+    if forsaken == 0 {
+        return Check::found(NAME, WHY, format!("{used} of {} in use", lease::SLOTS - 1));
+    }
+    let seen = format!("{forsaken} of {used} in use hold what dead engines left");
+    let mend =
+        "soulbox run -c 'print(1)': each start tries to clear them and tells what it cannot remove";
+    Check::wanting(NAME, WHY, seen, mend)
 }
 
 fn room(machine: &Machine, settings: &Settings) -> Check {

@@ -1,4 +1,15 @@
 //! What is left behind after many cycles, also of sandboxes that are killed at random moments.
+//!
+//! | What | File |
+//! |---|---|
+//! | many cycles of one engine | here |
+//! | engines, spawners and agents killed again and again | `kills` |
+//! | the engine that is killed | `victim` |
+//! | what belongs to an engine, and what is left of it | `owned` |
+
+mod kills;
+mod owned;
+mod victim;
 
 use super::Common;
 use super::bed::{self, Ready};
@@ -8,24 +19,22 @@ use crate::engine;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::Progress;
+use kills::Victim;
+use owned::{Owned, children, spawners};
 use rustix::process::{Pid, Signal, kill_process};
 use soulbox_model::NetworkMode;
 use soulbox_node::{Node, Sandbox};
-use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 const EXAMPLES: &str = "\
 Examples:
   soulbox bench leak
-  soulbox bench leak --cycles 10000 --json > leak.json";
+  soulbox bench leak --cycles 10000 --json > leak.json
+  soulbox bench leak --kills engine,spawner,agent --cycles 1000";
 
-/// Linux takes network namespaces down in the background, 30 to 130 ms after their last process.
-const SETTLE: Duration = Duration::from_secs(5);
-
-/// The host ids of sandboxes: 4,096 ranges of 65,536.
-const IDS: std::ops::RangeInclusive<u32> = 0x7000_0000..=0x7fff_ffff;
+/// How long after the last sandbox its connections are closed.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Every how many cycles one is killed at a random moment.
 const KILLED: u32 = 4;
@@ -40,13 +49,45 @@ pub(super) struct Args {
     /// How many sandboxes are made and ended; every fourth is killed at a random moment
     #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     cycles: u32,
+    /// Kill these at random moments instead, as often as there are cycles, and look what is left
+    #[arg(long, value_name = "WHO", value_enum, value_delimiter = ',')]
+    kills: Vec<Victim>,
+    /// Repeat the moments and choices of an earlier run
+    #[arg(long, value_name = "NUMBER", requires = "kills")]
+    seed: Option<u32>,
+    /// Be the engine that is killed
+    #[arg(long, hide = true)]
+    as_engine: bool,
     #[command(flatten)]
     pub(super) common: Common,
+}
+
+impl Args {
+    /// Whether this is the engine to be killed, which reports nothing.
+    pub(super) fn is_engine(&self) -> bool {
+        self.as_engine
+    }
+
+    /// Whether somebody is to be killed.
+    pub(super) fn kills(&self) -> bool {
+        !self.kills.is_empty()
+    }
+}
+
+/// Kills engines, spawners and agents.
+pub(super) fn measure_kills(global: &Global, args: &Args) -> Result<Report, Failure> {
+    kills::measure(global, args)
+}
+
+/// Is the engine to be killed.
+pub(super) async fn be_engine(global: &Global, args: &Args) -> Result<(), Failure> {
+    victim::work(global, args).await
 }
 
 pub(super) async fn measure(global: &Global, args: &Args) -> Result<Report, Failure> {
     let mut report = Report::begin("leak", &args.common.template);
     let settings = global.settings(Vec::new())?;
+    let mut owned = Owned::new(&settings)?;
     let node = bed::start(
         global,
         Ready {
@@ -58,18 +99,18 @@ pub(super) async fn measure(global: &Global, args: &Args) -> Result<Report, Fail
     node.pools_filled().await;
     // The first cycles bring in what stays: connections, threads, caches.
     for number in 0..CONNECTED + 1 {
-        cycle(&node, args, number).await?;
+        cycle(&node, args, number, &mut owned).await?;
     }
     node.pools_filled().await;
     tokio::time::sleep(SETTLE).await;
-    let before = Inventory::take(&settings.paths.data_dir, &settings.paths.run_dir);
+    let before = Inventory::take();
 
     let bar = Progress::bar("making and ending sandboxes", u64::from(args.cycles));
     let mut times = Times::of("create + true + destroy or kill")?;
     let begin = Instant::now();
     for number in 0..args.cycles {
         let begin = Instant::now();
-        cycle(&node, args, number).await?;
+        cycle(&node, args, number, &mut owned).await?;
         times.add(begin.elapsed());
         bar.advance(1);
     }
@@ -77,23 +118,29 @@ pub(super) async fn measure(global: &Global, args: &Args) -> Result<Report, Fail
     drop(bar);
     node.pools_filled().await;
     tokio::time::sleep(SETTLE).await;
-    let after = Inventory::take(&settings.paths.data_dir, &settings.paths.run_dir);
+    let after = Inventory::take();
+    owned.note(std::process::id());
     node.stop().await;
+    drop(node);
     report.times([times]);
     report.figure("cycles", f64::from(args.cycles), "");
     for ((name, before), (_, after)) in before.0.into_iter().zip(after.0) {
         report.zero(name, (after - before).max(0.0));
     }
+    for (kind, things) in owned.left(None) {
+        report.zero(kind, count(things.len()));
+    }
     Ok(report.end())
 }
 
-async fn cycle(node: &Node, args: &Args, number: u32) -> Result<(), Failure> {
+async fn cycle(node: &Node, args: &Args, number: u32, owned: &mut Owned) -> Result<(), Failure> {
     let network = match number % CONNECTED {
         0 => NetworkMode::Internet,
         _ => NetworkMode::None,
     };
     let spec = bed::spec(node, &args.common.template, network)?;
     let sandbox = engine::create(node, spec).await?;
+    owned.note_sandbox(sandbox.slot(), sandbox.pid());
     let ran = if number.is_multiple_of(KILLED) {
         kill(&sandbox, number).await
     } else {
@@ -117,114 +164,30 @@ async fn kill(sandbox: &Sandbox, number: u32) -> Result<(), Failure> {
     killed.map_err(|error| Failure::new(Exit::INTERNAL, "cannot kill the sandbox").because(&error))
 }
 
-/// How many there are of what a sandbox takes.
-struct Inventory(Vec<(&'static str, f64)>);
+/// How many there are of what an engine that goes on must not lose.
+struct Inventory([(&'static str, f64); 4]);
 
 impl Inventory {
-    fn take(data: &Path, run: &Path) -> Self {
-        let spawner = spawner();
-        let mounts = |pid: &str| lines(&format!("/proc/{pid}/mountinfo"));
-        let descriptors = |pid: &str| names(Path::new(&format!("/proc/{pid}/fd")));
-        let processes = processes();
-        Self(vec![
-            ("processes", count(processes.len())),
-            ("namespaces", count(namespaces(&processes))),
-            ("mounts of the host", mounts("self")),
-            (
-                "mounts of the spawner",
-                spawner.as_deref().map_or(0.0, mounts),
-            ),
-            ("descriptors of the engine", descriptors("self")),
-            (
-                "descriptors of the spawner",
-                spawner.as_deref().map_or(0.0, descriptors),
-            ),
-            ("cgroups", count(directories(Path::new("/sys/fs/cgroup")))),
-            ("links of the network", names(Path::new("/sys/class/net"))),
-            ("files", count(files(data) + files(run))),
+    fn take() -> Self {
+        let me = std::process::id();
+        let spawner = spawners(me).first().copied().unwrap_or(0);
+        let mounts = |pid: u32| {
+            let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo"));
+            count(mounts.unwrap_or_default().lines().count())
+        };
+        let descriptors = |pid: u32| {
+            let entries = fs::read_dir(format!("/proc/{pid}/fd"));
+            count(entries.into_iter().flatten().count())
+        };
+        Self([
+            ("mounts of the spawner", mounts(spawner)),
+            ("descriptors of the engine", descriptors(me)),
+            ("descriptors of the spawner", descriptors(spawner)),
+            ("processes of the spawner", count(children(spawner).len())),
         ])
     }
 }
 
 fn count(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
-}
-
-fn lines(path: &str) -> f64 {
-    count(fs::read_to_string(path).unwrap_or_default().lines().count())
-}
-
-fn names(directory: &Path) -> f64 {
-    count(fs::read_dir(directory).into_iter().flatten().count())
-}
-
-/// The ids of our own processes: those below this one, and those that run as an id of a sandbox,
-/// whoever their parent is now. Others on the machine come and go as they like.
-fn processes() -> Vec<String> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let ids = ids.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    ids.filter(|id| is_ours(id)).collect()
-}
-
-fn is_ours(id: &str) -> bool {
-    let first = |id: &str, key: &str| {
-        let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-        let value = status.lines().find_map(|line| line.strip_prefix(key))?;
-        value.split_whitespace().next()?.parse::<u32>().ok()
-    };
-    if first(id, "Uid:").is_some_and(|uid| IDS.contains(&uid)) {
-        return true;
-    }
-    let me = std::process::id();
-    let mut parent = first(id, "PPid:");
-    while let Some(above) = parent.filter(|above| *above > 1) {
-        if above == me {
-            return true;
-        }
-        parent = first(&above.to_string(), "PPid:");
-    }
-    false
-}
-
-/// How many different namespaces processes are in.
-fn namespaces(processes: &[String]) -> usize {
-    let mut seen = BTreeSet::new();
-    for id in processes {
-        let entries = fs::read_dir(format!("/proc/{id}/ns"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        seen.extend(entries.filter_map(|entry| fs::read_link(entry.path()).ok()));
-    }
-    seen.len()
-}
-
-/// The id of our spawner.
-fn spawner() -> Option<String> {
-    let me = std::process::id();
-    let children = fs::read_to_string(format!("/proc/{me}/task/{me}/children")).ok()?;
-    children.split_whitespace().next().map(str::to_owned)
-}
-
-fn directories(root: &Path) -> usize {
-    walk(root, &|kind| kind.is_dir())
-}
-
-fn files(root: &Path) -> usize {
-    walk(root, &|kind| !kind.is_dir())
-}
-
-fn walk(root: &Path, counts: &dyn Fn(fs::FileType) -> bool) -> usize {
-    let entries = fs::read_dir(root).into_iter().flatten().flatten();
-    let each = entries.filter_map(|entry| Some((entry.path(), entry.file_type().ok()?)));
-    each.map(|(path, kind)| {
-        let below = if kind.is_dir() {
-            walk(&path, counts)
-        } else {
-            0
-        };
-        below + usize::from(counts(kind))
-    })
-    .sum()
 }
