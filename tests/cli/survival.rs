@@ -122,7 +122,7 @@ fn too_few_descriptors_are_told_and_leave_nothing() {
         .run(["run", "-l", "bash", "-c", "true"])
         .expect_code(0);
     let (mut refused, mut fine) = (0, 0);
-    for descriptors in (6..=60).step_by(6) {
+    for descriptors in (8..=104).step_by(8) {
         let ended = run_after(&soulbox, &format!("ulimit -n {descriptors};"));
         if fine_or_told(&ended, &format!("{descriptors} descriptors")) {
             fine += 1;

@@ -27,7 +27,7 @@ pub(super) enum Victim {
     Engine,
     /// The process that makes its sandboxes
     Spawner,
-    /// The first process of one of its sandboxes, whatever state that is in
+    /// A process below the spawner: the first one of a sandbox, in whatever state, or its helper
     Agent,
 }
 
