@@ -18,6 +18,7 @@ mod leftover;
 mod limits;
 mod mount;
 mod output;
+mod rootless;
 mod run;
 mod shell;
 mod survival;

@@ -12,7 +12,7 @@ use crate::node::{CreateError, NodeError};
 use crate::owner::Owners;
 use crate::past::{Note, Past};
 use crate::pool::Pool;
-use crate::pools::Pools;
+use crate::pools::{Kind, Pools};
 use crate::sandbox::{Kept, Sandbox};
 use crate::template::Template;
 use crate::tree_source::{self, TreeSource};
@@ -20,10 +20,11 @@ use crate::workplace::Workplace;
 use soulbox_model::{Limits, NetworkMode, Phases, SandboxId, SandboxSpec};
 use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{self, Made, Slot};
+use soulbox_runtime::native::rights;
 use soulbox_settings::Settings;
 use soulbox_wire::envd::http::InitRequest;
 use soulbox_wire::spawner::{
-    Create, GENERATION, GuestMount, Init, Layer, Network, StopAt, Storage,
+    Create, GENERATION, GuestMount, Ids, Init, Layer, Network, StopAt, Storage,
 };
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixListener;
@@ -81,6 +82,8 @@ impl driver::Kept for Keep {
 /// What creates need; shared with the refilling of the pools.
 pub(crate) struct Core {
     pub(crate) settings: Arc<Settings>,
+    pub(crate) ids: Ids,
+    not_enforced: Vec<String>,
     keeper: Arc<Keeper>,
     table: Arc<Table>,
     owners: Owners,
@@ -97,10 +100,12 @@ pub(crate) struct Core {
 impl Core {
     /// Reclaims what dead engines left and starts the spawner.
     pub(crate) async fn start(settings: Arc<Settings>) -> Result<Self, NodeError> {
-        if !rustix::process::geteuid().is_root() {
-            return Err(NodeError::NotRoot);
-        }
+        let ids = rights::of_process(ID_BASE)?;
         let paths = &settings.paths;
+        if !may_connect(ids) {
+            Workplace::claim(&paths.run_dir)?;
+            Workplace::claim(&paths.data_dir)?;
+        }
         let table = Arc::new(Table::open(&paths.machine_dir)?);
         let places = (
             paths.machine_dir.as_path(),
@@ -120,7 +125,7 @@ impl Core {
             roots: vec![text(&paths.data_dir), tree_source::HOST_TREE.to_owned()],
             scratch: text(workplace.scratch()),
             cgroup: CGROUP.to_owned(),
-            id_base: ID_BASE,
+            ids,
             subnet: settings.network.subnet.to_string(),
             ceiling,
             limit_io: limits_disks(&settings.sandbox.limits()),
@@ -129,6 +134,10 @@ impl Core {
         let (place, slots) = (Arc::clone(&workplace), Arc::clone(&table));
         let past = Past::new(machine_dir);
         let keeper = Keeper::start(init, limit, place, slots, past).await?;
+        let not_enforced = keeper.get().await?.driver.not_enforced().to_vec();
+        if settings.sandbox.require_limits && !not_enforced.is_empty() {
+            return Err(NodeError::NotEnforced(not_enforced));
+        }
         let concurrency = settings.spawner.concurrency as usize;
         let owners = Owners::new(&paths.machine_dir);
         let trees = TreeSource::open(&paths.data_dir);
@@ -138,6 +147,8 @@ impl Core {
         let promises = Promises::new(settings.node.promised_memory);
         Ok(Self {
             settings,
+            ids,
+            not_enforced,
             keeper,
             table,
             owners,
@@ -152,6 +163,15 @@ impl Core {
         })
     }
 
+    /// Whether sandboxes can have internet.
+    pub(crate) fn may_connect(&self) -> bool {
+        may_connect(self.ids)
+    }
+
+    pub(crate) fn not_enforced(&self) -> &[String] {
+        &self.not_enforced
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -162,7 +182,9 @@ impl Core {
         pools: &Pools,
         spec: &SandboxSpec,
     ) -> Result<Waiting, CreateError> {
-        if let Some(kind) = pools.kind_for(spec) {
+        // A resource limit cannot be changed any more once a user's sandbox is made.
+        let fits = |kind: &Kind| self.may_connect() || kind.spec.limits.pids == spec.limits.pids;
+        if let Some(kind) = pools.kind_for(spec).filter(|kind| fits(kind)) {
             if let Some(mut parked) = take_current(&kind.parked) {
                 if spec.limits != kind.spec.limits {
                     parked.slot.limit(cgroup_limits(&spec.limits)).await?;
@@ -236,7 +258,7 @@ impl Core {
         stop_at: StopAt,
     ) -> Result<Waiting, CreateError> {
         let template = self.trees.get(&spec.template).await?;
-        let layers = tree_source::layers(&template)?;
+        let layers = tree_source::layers(&template, self.ids)?;
         let owner = self.owners.of(&owner_key(&layers))?;
         let opened = spec
             .mounts
@@ -358,6 +380,11 @@ impl Core {
             internet.stop().await;
         }
     }
+}
+
+/// Whether an engine with these ids may make links to the host's network.
+fn may_connect(ids: Ids) -> bool {
+    matches!(ids, Ids::Machine { .. })
 }
 
 /// Takes one that is made of its template as that is now; those that are not are ended.

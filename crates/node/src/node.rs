@@ -10,10 +10,12 @@ use crate::pools::Pools;
 use crate::sandbox::Sandbox;
 use crate::tree_source::TreeError;
 use crate::workplace::WorkplaceError;
-use soulbox_model::{LimitError, SandboxSpec};
+use soulbox_model::{LimitError, NetworkMode, SandboxSpec};
 use soulbox_runtime::agent_client::AgentError;
 use soulbox_runtime::native::driver::DriverError;
+use soulbox_runtime::native::rights::RightsError;
 use soulbox_settings::Settings;
+use soulbox_wire::spawner::Ids;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,9 +35,12 @@ pub enum NodeError {
     /// The spawner does not say that it is there.
     #[error("the spawner said nothing for {0:?} (setting spawner.start_timeout)")]
     Timeout(Duration),
-    /// Not run by root.
-    #[error("sandboxes need root on this host: run it with sudo")]
-    NotRoot,
+    /// The user may not make sandboxes.
+    #[error(transparent)]
+    Rights(#[from] RightsError),
+    /// Limits that must hold cannot be held.
+    #[error("nothing limits {} here, and limits are required (setting sandbox.require_limits)", .0.join(", "))]
+    NotEnforced(Vec<String>),
 }
 
 /// A sandbox that cannot be made.
@@ -77,6 +82,11 @@ pub enum CreateError {
     /// The spawner was lost, and no other one could be started.
     #[error("cannot start another spawner")]
     Spawner(#[from] Box<NodeError>),
+    /// The engine of an ordinary user was asked for internet.
+    #[error(
+        "only root's engine can give sandboxes internet: links to the host's network are root's to make"
+    )]
+    NoInternet,
     /// The agent did not take the sandbox's environment.
     #[error("cannot set up the sandbox")]
     Agent(#[from] AgentError),
@@ -114,6 +124,9 @@ impl Node {
         let begin = Instant::now();
         spec.limits.check()?;
         let core = &self.core;
+        if spec.network == NetworkMode::Internet && !core.may_connect() {
+            return Err(CreateError::NoInternet);
+        }
         let _waits = core.calm.wait();
         let promise = core.promise(&spec.limits)?;
         let _permit = core
@@ -145,6 +158,23 @@ impl Node {
     /// Waits until the pools hold what they are to hold.
     pub async fn pools_filled(&self) {
         self.pools.filled().await;
+    }
+
+    /// Whether sandboxes can have internet: an ordinary user's cannot.
+    pub fn may_connect(&self) -> bool {
+        self.core.may_connect()
+    }
+
+    /// Whether sandboxes have users and groups beside the default user: an ordinary user's have not
+    /// when that user has no subordinate ids.
+    pub fn has_many_ids(&self) -> bool {
+        self.core.ids != Ids::One
+    }
+
+    /// The limits that nothing holds sandboxes to on this host, or for this user, by their names:
+    /// `cpu`, `memory`, `pids`.
+    pub fn not_enforced(&self) -> &[String] {
+        self.core.not_enforced()
     }
 
     /// What the engine was set to.

@@ -18,6 +18,8 @@ use crate::past::{Ended, Note, Past};
 use soulbox_runtime::native::cgroup::{Layout, remove_left};
 use soulbox_runtime::native::journal::{self, End, Ending, FILES, Found};
 use soulbox_runtime::native::network::{firewall, link, namespace::Host};
+use soulbox_runtime::native::rights;
+use soulbox_wire::spawner::Ids;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -49,7 +51,9 @@ pub(crate) fn dead_engines(
     free(table, &kept, cgroup)?;
     // The notes last: an engine that is killed in here leaves its successor the same to do.
     cleared.into_iter().for_each(Dead::remove);
-    sweep_walls(machine_dir);
+    if is_root() {
+        sweep_walls(machine_dir);
+    }
     Ok(())
 }
 
@@ -160,24 +164,33 @@ fn concluded(found: &Found) -> End {
     }
 }
 
-/// A function that removes what is left of a slot and tells whether nothing is.
+/// Whether this engine has links and walls, which a user's has not.
+fn is_root() -> bool {
+    matches!(rights::of_process(0), Ok(Ids::Machine { .. }))
+}
+
+/// A function that removes what is left of a slot and tells whether nothing is. A user's engine
+/// has cgroups only below its own.
 fn clean_slot(cgroup: &str) -> impl Fn(u32) -> bool {
-    let layout = Layout::of_host().unwrap_or_default();
-    let host = Host::open();
+    let layout = match is_root() {
+        true => Layout::of_host(),
+        false => Layout::of_user(),
+    };
+    let layout = layout.unwrap_or_default();
+    let host = is_root().then(Host::open);
     move |slot| {
         let groups = remove_left(&layout, cgroup, slot);
         if let Err(error) = &groups {
             tracing::warn!(slot, %error, "a slot stays out of use: its cgroups cannot be removed");
         }
-        let link = host
-            .as_ref()
-            .map_or(true, |host| match link::disconnect(host, slot) {
-                Ok(()) => true,
-                Err(error) => {
-                    tracing::warn!(slot, %error, "a slot stays out of use: its link cannot be removed");
-                    false
-                }
-            });
+        let host = host.as_ref().and_then(|host| host.as_ref().ok());
+        let link = host.is_none_or(|host| match link::disconnect(host, slot) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(slot, %error, "a slot stays out of use: its link cannot be removed");
+                false
+            }
+        });
         groups.is_ok() && link
     }
 }

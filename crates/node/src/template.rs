@@ -20,7 +20,10 @@ use soulbox_image::layers::Layers;
 use soulbox_image::lock::Lock;
 use soulbox_image::record::{ROOTFS, RecordError, TemplateRecord, UsrFrom};
 use soulbox_image::staging::{self, StagingError};
+use soulbox_image::tree::Owners;
 use soulbox_model::TemplateName;
+use soulbox_runtime::native::{ids, rights};
+use soulbox_wire::spawner::Ids;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -174,7 +177,7 @@ impl TemplateStore {
     /// [`TemplateError::Missing`] and what reading or making it says.
     pub fn get(&self, name: &TemplateName) -> Result<Template, TemplateError> {
         if name.is_host() {
-            let root = HostRoot::new().map_err(HostError::from)?;
+            let root = host_root()?;
             host::prepare(&self.place(name), &root)?;
         }
         let Some(held) = staging::hold(&self.directory, name.as_str())? else {
@@ -266,6 +269,22 @@ impl TemplateStore {
             there: there.join(", "),
         }
     }
+}
+
+/// The host, for templates that are made from it. What is made belongs to those who are root and the
+/// default user of this process's sandboxes: the engine of an ordinary user does not shift ids.
+fn host_root() -> Result<HostRoot, HostError> {
+    let owners = match rights::of_process(0) {
+        Ok(ids @ (Ids::Range | Ids::One)) => {
+            let (root, user) = (ids::root(ids, 0), ids::user(ids, 0));
+            Owners {
+                root: (root, root),
+                user: (user, user),
+            }
+        }
+        Ok(Ids::Machine { .. }) | Err(_) => Owners::default(),
+    };
+    Ok(HostRoot::at(Path::new("/"), owners)?)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::template::{Template, TemplateError, TemplateStore};
 use soulbox_model::TemplateName;
-use soulbox_wire::spawner::Layer;
+use soulbox_wire::spawner::{Ids, Layer};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,23 +78,26 @@ impl TreeSource {
     }
 }
 
-/// The layers of a sandbox of a template, the root first.
+/// The layers of a sandbox of a template, the root first. Only root's engine can lay a writable
+/// layer over the host's own tree: to others its owners are nobody.
 ///
 /// # Errors
 /// [`TreeError::Text`].
-pub(crate) fn layers(template: &Template) -> Result<Vec<Layer>, TreeError> {
-    let layer = |tree: &Path, at: &str| -> Result<Layer, TreeError> {
+pub(crate) fn layers(template: &Template, ids: Ids) -> Result<Vec<Layer>, TreeError> {
+    let layer = |tree: &Path, at: &str, read_only| -> Result<Layer, TreeError> {
         let text = tree
             .to_str()
             .ok_or_else(|| TreeError::Text(tree.to_owned()))?;
         Ok(Layer {
             tree: text.to_owned(),
             at: at.to_owned(),
+            read_only,
         })
     };
-    let mut layers = vec![layer(&template.layers.rootfs, "/")?];
+    let mut layers = vec![layer(&template.layers.rootfs, "/", false)?];
     if let Some(usr) = &template.layers.usr {
-        layers.push(layer(usr, HOST_TREE)?);
+        let read_only = !matches!(ids, Ids::Machine { .. });
+        layers.push(layer(usr, HOST_TREE, read_only)?);
     }
     Ok(layers)
 }

@@ -50,6 +50,30 @@ pub struct Workplace {
 }
 
 impl Workplace {
+    /// Makes sure that nobody but the caller can change what is in `directory`, which is made when
+    /// it is missing: an ordinary user's may lie below `/tmp`, where anybody could have made it.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    pub fn claim(directory: &Path) -> Result<(), WorkplaceError> {
+        let claim = || -> io::Result<()> {
+            private_directory(directory)?;
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let opened = rustix::fs::open(directory, flags, Mode::empty())?;
+            let about = rustix::fs::fstat(&opened)?;
+            let mine = about.st_uid == rustix::process::geteuid().as_raw();
+            if !mine || about.st_mode & 0o022 != 0 {
+                let why = "it belongs to somebody else, or others may write to it";
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+            }
+            Ok(())
+        };
+        claim().map_err(|source| WorkplaceError {
+            path: directory.to_owned(),
+            source,
+        })
+    }
+
     /// Makes an engine's directories below `run_dir` and `data_dir` and notes them in
     /// `machine_dir`.
     ///
@@ -238,6 +262,19 @@ fn name_of(mark: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_that_others_can_change_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let ground = tempfile::tempdir().unwrap();
+        let place = ground.path().join("a/b");
+        Workplace::claim(&place).unwrap();
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(Workplace::claim(&place).is_err());
+        let link = ground.path().join("link");
+        std::os::unix::fs::symlink(ground.path(), &link).unwrap();
+        assert!(Workplace::claim(&link).is_err());
+    }
 
     #[test]
     fn an_engine_that_ends_leaves_nothing() {

@@ -9,6 +9,8 @@
 //! | its own mount namespace, and the kit in it | `home`, `kit` |
 //! | making a slot and a sandbox, from outside | `builder`, `sandbox`, `tree`, [`cgroup`], `slot_network` |
 //! | the same from inside, up to the agent | `guest`, `guest_mount`, `mask` |
+//! | what the engine's user may do, and which ids come of it | [`rights`], [`ids`] |
+//! | counting processes without a cgroup | `process_limit` |
 //! | giving back | `undo`, `closer` |
 //! | what a killed spawner leaves: who, and where it is written down | [`identity`], [`journal`] |
 //! | the security policy as tables | [`policy`] |
@@ -27,11 +29,14 @@ mod guest;
 mod guest_mount;
 mod home;
 pub mod identity;
+pub mod ids;
 pub mod journal;
 mod kit;
 mod mask;
 pub mod network;
 pub mod policy;
+mod process_limit;
+pub mod rights;
 mod sandbox;
 pub mod seccomp;
 mod slot_network;

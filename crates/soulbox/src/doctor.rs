@@ -8,6 +8,7 @@ mod network;
 mod privilege;
 mod storage;
 mod tool;
+mod user;
 
 pub(crate) use machine::Machine;
 
@@ -85,9 +86,18 @@ impl Check {
 pub(crate) fn examine(machine: &Machine, settings: &Settings) -> Vec<Check> {
     let mut checks = privilege::checks(machine);
     checks.extend(linux::checks(machine));
-    checks.extend(cgroup::checks(machine));
+    let user = privilege::user(machine);
+    match user {
+        None => {
+            checks.extend(linux::checks_of_root(machine));
+            checks.extend(cgroup::checks(machine));
+        }
+        Some(uid) => checks.extend(user::checks(machine, uid)),
+    }
     checks.extend(storage::checks(machine, settings));
-    checks.extend(network::checks(machine, settings));
+    if user.is_none() {
+        checks.extend(network::checks(machine, settings));
+    }
     checks.extend(tool::checks(machine, settings));
     checks
 }

@@ -1,5 +1,6 @@
 //! Starting the engine, and what its errors mean for a person.
 
+use crate::environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal;
@@ -9,10 +10,14 @@ use soulbox_node::mount_source::MountSourceError;
 use soulbox_node::tree_source::TreeError;
 use soulbox_node::{CreateError, Node, NodeError, Sandbox};
 use soulbox_runtime::native::driver::DriverError;
+use soulbox_runtime::native::rights;
 use soulbox_settings::{Flag, Settings};
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
+
+/// The user inside when none is named.
+const DEFAULT_USER: &str = "user";
 
 const DOCTOR: &str = "`soulbox doctor` says what this machine lacks";
 
@@ -44,9 +49,24 @@ fn check_descriptors() -> Result<(), Failure> {
     })
 }
 
+/// Takes the rights that an ordinary user needs to make sandboxes and their templates. To be called
+/// while the program has one thread.
+pub(crate) fn take_rights() -> Result<(), Failure> {
+    environment::user_id();
+    match rights::enter() {
+        Ok(None) => Ok(()),
+        Ok(Some(note)) => {
+            terminal::warn(&format!("note: {note}"));
+            Ok(())
+        }
+        Err(error) => Err(Failure::of(Exit::HOST, &error).help(DOCTOR)),
+    }
+}
+
 /// A runtime for the engine.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     check_descriptors()?;
+    take_rights()?;
     let built = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -56,9 +76,30 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// Starts the engine.
 pub(crate) async fn start(settings: Settings) -> Result<Arc<Node>, Failure> {
     terminal::log(&settings.log.level);
-    Node::start(Arc::new(settings))
+    let node = Node::start(Arc::new(settings))
         .await
-        .map_err(|error| not_started(&error))
+        .map_err(|error| not_started(&error))?;
+    let lacking = node.not_enforced();
+    // Programs read it in the reply (`--json`) or refuse it (`--require-limits`).
+    if !lacking.is_empty() && terminal::stderr_is_terminal() {
+        terminal::warn(&format!(
+            "note: nothing limits {} here; {DOCTOR}",
+            lacking.join(", ")
+        ));
+    }
+    Ok(node)
+}
+
+/// Refuses a user whom sandboxes do not have.
+pub(crate) fn check_user(node: &Node, user: Option<&str>) -> Result<(), Failure> {
+    match user {
+        Some(user) if user != DEFAULT_USER && !node.has_many_ids() => Err(Failure::new(
+            Exit::HOST,
+            format!("there is no user {user} inside: you have no subordinate ids, so that {DEFAULT_USER} is alone"),
+        )
+        .help(DOCTOR)),
+        _ => Ok(()),
+    }
 }
 
 /// Makes a sandbox.
@@ -69,6 +110,8 @@ pub(crate) async fn create(node: &Node, spec: SandboxSpec) -> Result<Sandbox, Fa
         CreateError::Template(error @ TreeError::Missing(_)) => no_template(node.settings(), error),
         CreateError::Mount(error) => bad_mount(error),
         CreateError::Driver(error) => driver(error),
+        CreateError::NoInternet => Failure::of(Exit::HOST, &error)
+            .help("leave out --network internet, or run it with sudo"),
         CreateError::Lease(LeaseError::Full | LeaseError::Most { .. })
         | CreateError::Admission(_) => Failure::of(Exit::CREATE, &error),
         _ if lacks_room(&error) => {
@@ -84,7 +127,7 @@ pub(crate) async fn create(node: &Node, spec: SandboxSpec) -> Result<Sandbox, Fa
 
 fn not_started(error: &NodeError) -> Failure {
     match error {
-        NodeError::NotRoot => Failure::of(Exit::HOST, error).help("run it with sudo"),
+        NodeError::NotEnforced(_) => Failure::of(Exit::HOST, error).help(DOCTOR),
         NodeError::Driver(error) => driver(error),
         _ if lacks_room(error) => {
             Failure::of(Exit::CREATE, error).help("free disk space on the host")

@@ -4,6 +4,7 @@ use soulbox_settings::Source;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// The environment and file system of this process.
 pub(crate) struct Environment;
@@ -27,8 +28,15 @@ impl Source for Environment {
     }
 
     fn user_id(&self) -> u32 {
-        rustix::process::geteuid().as_raw()
+        user_id()
     }
+}
+
+/// Who the user was when this was asked first: in a user namespace of the user's own, everybody is
+/// root.
+pub(crate) fn user_id() -> u32 {
+    static FIRST: OnceLock<u32> = OnceLock::new();
+    *FIRST.get_or_init(|| rustix::process::geteuid().as_raw())
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -12,6 +12,15 @@ pub fn new_mount_namespace() -> Result<()> {
     unshare(UnshareFlags::NEWNS)
 }
 
+/// Gives the caller a user namespace of its own, in which it has every capability and no id is
+/// mapped yet, and a mount namespace that belongs to it. The caller must have one thread only.
+///
+/// # Errors
+/// Linux's own, see unshare(2).
+pub fn new_user_and_mount_namespaces() -> Result<()> {
+    unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)
+}
+
 /// Gives the caller an empty network namespace.
 ///
 /// # Errors

@@ -37,8 +37,8 @@ pub struct Init {
     pub scratch: String,
     /// The name of the cgroup below which one is made for each slot.
     pub cgroup: String,
-    /// The first host id of slot 0 (see `docs/architecture.md`, "Slots").
-    pub id_base: u32,
+    /// Which ids sandboxes have.
+    pub ids: Ids,
     /// The subnet of sandboxes with internet, as `a.b.c.d/len`.
     pub subnet: String,
     /// What all sandboxes of the machine may use together.
@@ -58,6 +58,22 @@ pub struct Ceiling {
     pub cpu_millis: u32,
     /// Their share when the machine is busy, 1 to 10,000; other groups have 100 by default.
     pub cpu_weight: u32,
+}
+
+/// Which ids sandboxes have: what the engine's user may give away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ids {
+    /// The host's root: each slot has a range of its own.
+    Machine {
+        /// The first host id of slot 0 (see `docs/architecture.md`, "Slots").
+        base: u32,
+    },
+    /// A user in a user namespace with the caller as 0 and subordinate ids from 1 to 65535. All
+    /// sandboxes have these.
+    Range,
+    /// A user in a user namespace with the caller as 0 and nobody else.
+    One,
 }
 
 /// What a slot reaches over the network.
@@ -115,6 +131,9 @@ pub struct Layer {
     pub tree: String,
     /// Where it shows in the sandbox: `/`, or a directory of the tree at `/`.
     pub at: String,
+    /// Whether it shows as it is, without a writable layer.
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 /// Where a sandbox's writes go.
@@ -256,6 +275,9 @@ pub enum Event {
     Hello {
         /// The spawner's [`GENERATION`].
         generation: u32,
+        /// Limits that nothing holds sandboxes to here, by their names: `cpu`, `memory`, `pids`.
+        #[serde(default)]
+        not_enforced: Vec<String>,
     },
     /// The spawner cannot work at all; it ends after this.
     Unable(Failure),

@@ -4,7 +4,6 @@ use crate::execute::Channel;
 use crate::template::script::{ScriptEnd, ScriptRunner, Stop};
 use crate::template::{TemplateError, TemplateStore};
 use soulbox_image::build::{Build, BuildStep, BuildTurn, Parent};
-use soulbox_image::host::{HostError, HostRoot};
 use soulbox_image::progress::{BuildEvent, Lines};
 use soulbox_image::recipe::Recipe;
 use soulbox_image::record::TemplateRecord;
@@ -110,7 +109,7 @@ impl TemplateStore {
         let store = self.clone();
         blocking(move || {
             let parent = store.get(&recipe.manifest.parent)?;
-            let host = HostRoot::new().map_err(HostError::from)?;
+            let host = super::host_root()?;
             let parent = Parent {
                 record: &parent.record,
                 layers: &parent.layers,

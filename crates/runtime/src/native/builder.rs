@@ -1,11 +1,13 @@
 //! The spawner's side of a create, and what it keeps of each sandbox.
 
-use super::cgroup::{Controller, Layout, Parents, View};
+use super::cgroup::{Controller, Group, Layout, Parents, View};
 use super::channel;
 use super::guest::{self, Order};
 use super::home;
 use super::identity::{self, Identity};
+use super::ids;
 use super::journal::Journal;
+use super::process_limit;
 use super::sandbox::{Child, Sandbox, Stage, micros_since};
 use super::slot_network::Plan;
 use super::spawner::create_deadline;
@@ -20,13 +22,10 @@ use rustix::process::Pid;
 use rustix::thread::CapabilitiesSecureBits;
 use soulbox_syscall::clone::{Namespaces, Side, clone_process};
 use soulbox_syscall::mount::{Attributes, set_attributes};
-use soulbox_syscall::namespace::enter_network_namespace;
-use soulbox_wire::spawner::{CgroupLimits, Create, Init, Network, StopAt, Usage};
+use soulbox_syscall::namespace::{enter_network_namespace, new_network_namespace};
+use soulbox_wire::spawner::{CgroupLimits, Create, Ids, Init, Network, StopAt, Usage};
 use std::rc::Rc;
 use std::time::Instant;
-
-/// How many host ids a sandbox has: the sixteen bits that Linux distributions number users in.
-const IDS: u32 = 65_536;
 
 /// What the spawner makes sandboxes from.
 pub(super) struct Builder {
@@ -34,7 +33,10 @@ pub(super) struct Builder {
     home_network: OwnedFd,
     parents: Parents,
     views: Vec<View>,
-    id_base: u32,
+    ids: Ids,
+    not_enforced: Vec<String>,
+    /// Whether processes are counted by resource limits, for want of a cgroup.
+    counted: bool,
     network: Plan,
     trees: Maker,
     /// Whether Linux spares this process when memory runs out, which sandboxes would inherit.
@@ -51,19 +53,31 @@ impl Builder {
         // Without this, taking an owner's uid for a moment would drop all capabilities.
         rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::NO_SETUID_FIXUP)
             .step(|| "keep capabilities over a change of user".to_owned())?;
-        let layout = Layout::of_host()
+        let is_root = ids::is_root(init.ids);
+        if !is_root {
+            // A user's spawner may not come back to the host's network, so it has one of its own.
+            new_network_namespace().step(|| "make the spawner's network namespace".to_owned())?;
+        }
+        let layout = match is_root {
+            true => Layout::of_host(),
+            false => Layout::of_user(),
+        };
+        let mut layout = layout
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
             .step(|| "read the mount table".to_owned())?;
         // A group for a limit that few have costs every create its microseconds.
-        let layout = match init.limit_io {
-            true => layout,
-            false => layout.without(Controller::Io),
-        };
-        if let Some(missing) = layout.missing.first() {
-            return Err(Errno::NODEV)
-                .step(|| format!("limit {}: the host has no such cgroup", missing.name()));
+        if !init.limit_io {
+            layout = layout.without(Controller::Io);
         }
-        let parents = Parents::open(&layout, &init.cgroup, &init.ceiling)?;
+        let parents = match is_root {
+            true => Parents::open(&layout, &init.cgroup, &init.ceiling)?,
+            false => Parents::open_delegated(&mut layout, &init.cgroup, &init.ceiling),
+        };
+        let counted = !is_root && layout.missing.contains(&Controller::Pids);
+        let missing = Controller::ALL
+            .iter()
+            .filter(|c| layout.missing.contains(c) && !(counted && **c == Controller::Pids));
+        let not_enforced = missing.map(|c| c.name().to_owned()).collect();
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let home_network = rustix::fs::open("/proc/self/ns/net", flags, Mode::empty())
             .step(|| "open the host's network namespace".to_owned())?;
@@ -71,7 +85,7 @@ impl Builder {
         let spared =
             std::fs::read("/proc/self/oom_score_adj").is_ok_and(|score| score.starts_with(b"-"));
         let views = parents.views();
-        home::settle(&init.roots, &views, &init.scratch)?;
+        home::settle(&init.roots, &views, &init.scratch, is_root)?;
         let tree = init
             .roots
             .first()
@@ -84,10 +98,17 @@ impl Builder {
             home_network,
             parents,
             views,
-            id_base: init.id_base,
+            ids: init.ids,
+            not_enforced,
+            counted,
             network,
             spared,
         })
+    }
+
+    /// The limits that nothing holds sandboxes to here, by their names.
+    pub(super) fn not_enforced(&self) -> &[String] {
+        &self.not_enforced
     }
 
     /// Makes a slot's network namespace and cgroups.
@@ -145,7 +166,7 @@ impl Builder {
             .step(|| "find the listener".to_owned())?;
         self.clone_child(sandbox, create)?;
         sandbox.lap("clone");
-        let root_id = self.id_base + sandbox.slot * IDS;
+        let root_id = ids::root(self.ids, sandbox.slot);
         let child = sandbox
             .child
             .as_mut()
@@ -155,25 +176,23 @@ impl Builder {
             // Nobody inside can get below it: it was set by who has CAP_SYS_RESOURCE.
             write_proc(child.pid, "oom_score_adj", "0")?;
         }
-        write_id_maps(child.pid, root_id)?;
+        write_id_maps(child.pid, &ids::map(self.ids, sandbox.slot))?;
         send(child.channel.as_ref(), &Order::Begin, &[])?;
         // While the child works.
         journal.born(sandbox.slot, child.identity)?;
         let user_namespace = tree::user_namespace(child.pid)?;
-        let trees = self.trees.make(
-            &create.layers,
-            &create.storage,
-            root_id,
-            user_namespace.as_fd(),
-        )?;
+        let shift = ids::is_root(self.ids).then(|| user_namespace.as_fd());
+        let trees = self
+            .trees
+            .make(&create.layers, &create.storage, root_id, shift)?;
         for (mount, tree) in create.mounts.iter().zip(&mounts) {
-            let shift = mount.shift_ids.then_some(user_namespace.as_fd());
+            let shift = shift.filter(|_| mount.shift_ids);
             let mut attributes = Attributes::NO_SUID | Attributes::NO_DEVICES;
             attributes.set(Attributes::READ_ONLY, mount.read_only);
             set_attributes(tree.as_fd(), attributes, shift, true)
                 .step(|| format!("shift the owners of the mount on {}", mount.at))?;
         }
-        let entrances = sandbox.group.entrances()?;
+        let entrances = self.entrances(sandbox.group.as_ref(), root_id)?;
         let (ready, ready_child) =
             pipe_with(PipeFlags::CLOEXEC).step(|| "make the ready pipe".to_owned())?;
         child.ready = Some(ready);
@@ -195,6 +214,20 @@ impl Builder {
         Ok(())
     }
 
+    /// The v1 files by which the sandbox's root enters its cgroups. Linux asks there whether who
+    /// opened the file may move the process: root may, others their own processes.
+    fn entrances(&self, group: &Group, root_id: u32) -> Result<Vec<OwnedFd>, StepError> {
+        if ids::is_root(self.ids) {
+            return group.entrances();
+        }
+        set_effective_user(root_id).step(|| "become the sandbox's root".to_owned())?;
+        let entrances = group.entrances();
+        if set_effective_user(0).is_err() {
+            std::process::abort();
+        }
+        entrances
+    }
+
     /// Clones the child: owned by the sandbox's owner, in its network and, on v2, its cgroup.
     fn clone_child(&self, sandbox: &mut Sandbox, create: &Create) -> Result<(), StepError> {
         let (mine, childs) = channel::pair().step(|| "make a channel".to_owned())?;
@@ -206,10 +239,18 @@ impl Builder {
         enter_network_namespace(sandbox.namespace.as_fd())
             .step(|| "enter the sandbox's network".to_owned())?;
         let earliest = identity::now();
-        let side = set_effective_user(create.owner)
+        let owner = ids::owner(self.ids, sandbox.slot, create.owner);
+        let pids = self.counted.then_some(create.limits.pids);
+        // What holds for all users of the sandbox together, counted by their namespace's owner.
+        let together = pids.filter(|_| self.ids == Ids::Range);
+        let before = together.map(|pids| process_limit::lower(pids, false));
+        let side = set_effective_user(owner)
             .and_then(|()| clone_process(namespaces, sandbox.group.birthplace()));
         if let Ok(Side::Child) = side {
-            guest::run(create, &self.views, childs);
+            guest::run(create, &self.views, (self.ids, pids), childs);
+        }
+        if let Some(before) = before {
+            process_limit::restore(before);
         }
         let back =
             set_effective_user(0).and_then(|()| enter_network_namespace(self.home_network.as_fd()));
@@ -280,11 +321,10 @@ fn set_effective_user(uid: u32) -> Result<(), Errno> {
     rustix::thread::set_thread_res_uid(None, Some(Uid::from_raw(uid)), None)
 }
 
-fn write_id_maps(pid: Pid, root_id: u32) -> Result<(), StepError> {
-    let map = format!("0 {root_id} {IDS}");
+fn write_id_maps(pid: Pid, map: &str) -> Result<(), StepError> {
     ["uid_map", "gid_map"]
         .into_iter()
-        .try_for_each(|file| write_proc(pid, file, &map))
+        .try_for_each(|file| write_proc(pid, file, map))
 }
 
 /// Writes a file of a process.

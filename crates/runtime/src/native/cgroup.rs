@@ -9,6 +9,7 @@
 //! (`cgroup_procs_write_start` in Linux's kernel/cgroup/cgroup.c). On v2 it is born in its group.
 
 mod ceiling;
+mod delegated;
 mod kill;
 mod layout;
 mod left;

@@ -156,6 +156,7 @@ pub struct NativeDriver {
     shared: Arc<Shared>,
     process: Mutex<Option<Child>>,
     task: tokio::task::JoinHandle<()>,
+    not_enforced: Vec<String>,
 }
 
 impl NativeDriver {
@@ -178,14 +179,15 @@ impl NativeDriver {
         stream.set_nonblocking(true).map_err(DriverError::Spawn)?;
         // Only its readiness is used: reads and writes keep packets and descriptors together.
         let socket = UnixStream::from_std(stream).map_err(DriverError::Spawn)?;
-        match link::receive(&socket).await {
+        let not_enforced = match link::receive(&socket).await {
             Ok((
                 Event::Hello {
                     generation: GENERATION,
+                    not_enforced,
                 },
                 _,
-            )) => {}
-            Ok((Event::Hello { generation }, _)) => {
+            )) => not_enforced,
+            Ok((Event::Hello { generation, .. }, _)) => {
                 return Err(DriverError::Generation(generation));
             }
             Ok((Event::Unable(failure), _)) => {
@@ -193,7 +195,7 @@ impl NativeDriver {
                 return Err(DriverError::Unable(failure, errno));
             }
             Ok(_) | Err(_) => return Err(DriverError::SpawnerGone),
-        }
+        };
         let (requests, incoming) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             slots: Mutex::default(),
@@ -206,7 +208,14 @@ impl NativeDriver {
             shared,
             process: Mutex::new(Some(process)),
             task,
+            not_enforced,
         })
+    }
+
+    /// The limits that nothing holds sandboxes to on this host, or for this user, by their names:
+    /// `cpu`, `memory`, `pids`.
+    pub fn not_enforced(&self) -> &[String] {
+        &self.not_enforced
     }
 
     /// The spawner's process id, by which its leases are known.

@@ -6,6 +6,7 @@
 use super::cgroup::{View, name_of};
 use super::channel;
 use super::home::{self, KIT_DEV, KIT_EMPTY, KIT_SYS, PARTS, ROOT};
+use super::ids;
 use super::step::{Step, StepError};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Gid, Mode, OFlags, Uid};
@@ -15,7 +16,7 @@ use rustix::process::{Resource, Rlimit, Signal};
 use serde::{Deserialize, Serialize};
 use soulbox_syscall::mount::{Attributes, set_attributes};
 use soulbox_syscall::{descriptor, execute, namespace};
-use soulbox_wire::spawner::{Create, Failure, StopAt};
+use soulbox_wire::spawner::{Create, Failure, Ids, StopAt};
 use std::time::Instant;
 
 /// What the spawner tells its child.
@@ -71,13 +72,19 @@ const READ_ONLY_DATA: Attributes = Attributes::READ_ONLY
     .union(Attributes::NO_DEVICES)
     .union(Attributes::NO_EXEC);
 
-/// Runs the child's side. Does not return.
-pub(super) fn run(create: &Create, views: &[View], channel: OwnedFd) -> ! {
+/// Runs the child's side: which ids it has, and how many processes where no cgroup counts them.
+/// Does not return.
+pub(super) fn run(
+    create: &Create,
+    views: &[View],
+    ids_and_pids: (Ids, Option<u32>),
+    channel: OwnedFd,
+) -> ! {
     // The spawner's other descriptors belong to other sandboxes.
     let Ok(channel) = descriptor::keep(channel) else {
         std::process::exit(1)
     };
-    let Err(error) = build_and_execute(create, views, &channel);
+    let Err(error) = build_and_execute(create, views, ids_and_pids, &channel);
     // The spawner learns of the child's death in any case; the reason is what may be lost.
     let _ = channel::send(&channel, &Report::Failed(error.failure()), &[]);
     std::process::exit(1)
@@ -89,14 +96,15 @@ enum Never {}
 fn build_and_execute(
     create: &Create,
     views: &[View],
+    (ids, pids): (Ids, Option<u32>),
     channel: &OwnedFd,
 ) -> Result<Never, StepError> {
     let (Order::Begin, _) = receive(channel)? else {
         return Err(Errno::PROTO).step(|| "wait for the id maps".to_owned());
     };
     let mut clock = Clock::start();
-    become_root()?;
-    make_parts(create, views)?;
+    become_first(ids)?;
+    make_parts(create, views, ids)?;
     clock.lap("parts");
     let (Order::Build { entrances, shm }, descriptors) = receive(channel)? else {
         return Err(Errno::PROTO).step(|| "wait for the trees".to_owned());
@@ -118,6 +126,9 @@ fn build_and_execute(
     change_root()?;
     rustix::system::sethostname(HOST_NAME).step(|| "set the host name".to_owned())?;
     reset_limits(create.open_files)?;
+    if let Some(pids) = pids {
+        super::process_limit::lower(pids, true);
+    }
     clock.lap("root");
     // Not before the mounts: Linux keeps lists for each pair of a memory cgroup and a file system
     // that a process of it has made files in, and what the agent does not touch needs none.
@@ -172,18 +183,25 @@ fn report(channel: &OwnedFd, report: &Report) -> Result<(), StepError> {
         .step(|| "report to the spawner".to_owned())
 }
 
-/// Takes the sandbox's root as identity, in a session of its own, tied to the spawner's life.
-fn become_root() -> Result<(), StepError> {
-    let become_root = || -> Result<(), Errno> {
+/// Takes the identity of the sandbox's first process, in a session of its own, tied to the
+/// spawner's life.
+fn become_first(ids: Ids) -> Result<(), StepError> {
+    let first = ids::first(ids);
+    let (uid, gid) = (Uid::from_raw(first), Gid::from_raw(first));
+    let become_first = || -> Result<(), Errno> {
         rustix::process::setsid()?;
-        rustix::thread::set_thread_groups(&[])?;
-        rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
-        rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
+        match rustix::thread::set_thread_groups(&[]) {
+            // A user with one id keeps the groups: giving one up could open what is shut to it.
+            Err(Errno::PERM) if ids == Ids::One => {}
+            done => done?,
+        }
+        rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+        rustix::thread::set_thread_res_uid(uid, uid, uid)?;
         // After the change of identity, which clears it. A spawner that died before this line is
         // noticed at the next order, whose channel is closed then.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
     };
-    become_root().step(|| "become the sandbox's root".to_owned())
+    become_first().step(|| "become the sandbox's first user".to_owned())
 }
 
 fn enter_cgroups(entrances: &[OwnedFd]) -> Result<(), StepError> {
@@ -194,13 +212,16 @@ fn enter_cgroups(entrances: &[OwnedFd]) -> Result<(), StepError> {
 }
 
 /// Makes `/proc`, `/dev` and `/sys` at [`PARTS`].
-fn make_parts(create: &Create, views: &[View]) -> Result<(), StepError> {
+fn make_parts(create: &Create, views: &[View], ids: Ids) -> Result<(), StepError> {
     let no_programs = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let proc = home::filesystem("proc", "", no_programs | MountAttrFlags::MOUNT_ATTR_NODEV)?;
     home::attach(proc, &format!("{PARTS}/proc"))?;
     super::mask::apply(PARTS, KIT_DEV, KIT_EMPTY)?;
     for (part, place) in [(KIT_DEV, "/dev"), (KIT_SYS, "/sys")] {
-        home::attach(home::open_tree_copy(part)?, &format!("{PARTS}{place}"))?;
+        home::attach(
+            home::open_whole_tree_copy(part)?,
+            &format!("{PARTS}{place}"),
+        )?;
     }
     for view in views {
         let group = home::open_tree_copy(&format!("{}/{}", view.home, name_of(create.slot)))?;
@@ -208,13 +229,14 @@ fn make_parts(create: &Create, views: &[View]) -> Result<(), StepError> {
             .step(|| format!("protect {}", view.guest))?;
         home::attach(group, &format!("{PARTS}{}", view.guest))?;
     }
-    let terminals = home::filesystem(
-        "devpts",
-        // Group 5 is `tty` in every Linux distribution. All sandboxes of the machine share 4096
-        // terminals (kernel.pty.max), so each has a part of them only.
-        "newinstance,ptmxmode=0666,mode=0620,gid=5,max=256",
-        no_programs,
-    )?;
+    // Group 5 is `tty` in every Linux distribution, where there is more than one group. All
+    // sandboxes of the machine share 4096 terminals (kernel.pty.max), so each has a part of them
+    // only.
+    let options = match ids {
+        Ids::Machine { .. } | Ids::Range => "newinstance,ptmxmode=0666,mode=0620,gid=5,max=256",
+        Ids::One => "newinstance,ptmxmode=0666,mode=0600,max=256",
+    };
+    let terminals = home::filesystem("devpts", options, no_programs)?;
     home::attach(terminals, &format!("{PARTS}/dev/pts"))
 }
 

@@ -34,11 +34,17 @@ pub(super) const KIT_EMPTY: &str = "/kit/empty";
 
 /// Moves the calling process into a mount namespace of its own that holds only `/proc`, the
 /// trees below `roots`, the groups of `views`, and the kit. `scratch` is a directory to mount over
-/// in it.
+/// in it. A user's spawner, which is not `is_root`, has to take along what is mounted below each:
+/// Linux lets it show nothing that a mount of the host hides.
 ///
 /// # Errors
 /// The step that Linux refused.
-pub(super) fn settle(roots: &[String], views: &[View], scratch: &str) -> Result<(), StepError> {
+pub(super) fn settle(
+    roots: &[String],
+    views: &[View],
+    scratch: &str,
+    is_root: bool,
+) -> Result<(), StepError> {
     namespace::new_mount_namespace().step(|| "make a mount namespace".to_owned())?;
     let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", propagation).step(|| "make all mounts private".to_owned())?;
@@ -49,7 +55,13 @@ pub(super) fn settle(roots: &[String], views: &[View], scratch: &str) -> Result<
     let trees = std::iter::once(("/proc", "/proc"))
         .chain(same)
         .chain(groups)
-        .map(|(host, home)| Ok((home, open_tree_copy(host)?)))
+        .map(|(host, home)| {
+            let tree = match is_root {
+                true => open_tree_copy(host)?,
+                false => open_whole_tree_copy(host)?,
+            };
+            Ok((home, tree))
+        })
         .collect::<Result<Vec<_>, StepError>>()?;
     let home = tmpfs("mode=0755", MountAttrFlags::empty())?;
     attach(&home, scratch)?;
@@ -65,7 +77,7 @@ pub(super) fn settle(roots: &[String], views: &[View], scratch: &str) -> Result<
     for part in ["proc", "dev", "sys"] {
         make_directories(&format!("{}/{part}", PARTS.trim_start_matches('/')))?;
     }
-    super::kit::fill(views)?;
+    super::kit::fill(views, is_root)?;
     rustix::process::pivot_root(".", ".").step(|| "change the root".to_owned())?;
     unmount(".", UnmountFlags::DETACH).step(|| "let go of the host's mounts".to_owned())?;
     rustix::process::chdir("/").step(|| "enter the new root".to_owned())
@@ -75,6 +87,14 @@ pub(super) fn settle(roots: &[String], views: &[View], scratch: &str) -> Result<
 pub(super) fn open_tree_copy(path: &str) -> Result<OwnedFd, StepError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     open_tree(CWD, path, flags).step(|| format!("copy the mount of {path}"))
+}
+
+/// The same with everything that is mounted below it.
+pub(super) fn open_whole_tree_copy(path: &str) -> Result<OwnedFd, StepError> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    open_tree(CWD, path, flags).step(|| format!("copy the mounts of {path}"))
 }
 
 /// A detached tmpfs; `options` as in tmpfs(5), separated by commas.

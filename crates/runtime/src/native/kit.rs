@@ -22,7 +22,7 @@ const SYS_FILES: [&str; 6] = [
 ];
 
 /// Fills the kit below the present directory, which is to become the spawner's root.
-pub(super) fn fill(views: &[View]) -> Result<(), StepError> {
+pub(super) fn fill(views: &[View], is_root: bool) -> Result<(), StepError> {
     let [dev, sys, empty] = [KIT_DEV, KIT_SYS, KIT_EMPTY].map(|path| path.trim_start_matches('/'));
     for (path, attributes) in [
         (
@@ -34,7 +34,7 @@ pub(super) fn fill(views: &[View]) -> Result<(), StepError> {
     ] {
         home::attach(home::tmpfs("mode=0755,size=1m", attributes)?, path)?;
     }
-    fill_dev(dev)?;
+    fill_dev(dev, is_root)?;
     fill_sys(sys, views)?;
     for path in [dev, sys, empty] {
         let mount = home::open_directory(path)?;
@@ -56,11 +56,14 @@ fn no_files() -> MountAttrFlags {
         | MountAttrFlags::MOUNT_ATTR_NOEXEC
 }
 
-fn fill_dev(dev: &str) -> Result<(), StepError> {
+fn fill_dev(dev: &str, is_root: bool) -> Result<(), StepError> {
     // A umask of the caller would take rights away from the nodes.
     let umask = rustix::process::umask(Mode::empty());
     let nodes = DEVICES.iter().try_for_each(|device| {
         let path = format!("{dev}/{}", device.name);
+        if !is_root {
+            return borrow_device(device.name, &path);
+        }
         let made = mknodat(
             CWD,
             &path,
@@ -78,6 +81,14 @@ fn fill_dev(dev: &str) -> Result<(), StepError> {
     }
     home::make_directories(&format!("{dev}/shm"))?;
     home::make_directories(&format!("{dev}/pts"))
+}
+
+/// Shows the host's own device at `path`: only the host's root may make one.
+fn borrow_device(name: &str, path: &str) -> Result<(), StepError> {
+    let device = home::open_tree_copy(&format!("/dev/{name}"))?;
+    mknodat(CWD, path, FileType::RegularFile, Mode::from(0o600), 0)
+        .step(|| format!("make a place for the device {path}"))?;
+    home::attach(device, path)
 }
 
 fn fill_sys(sys: &str, views: &[View]) -> Result<(), StepError> {

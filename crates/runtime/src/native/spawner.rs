@@ -62,12 +62,11 @@ pub fn run(engine: OwnedFd) -> Result<(), StepError> {
         journal,
         sandboxes: HashMap::new(),
     };
-    spawner.tell(
-        &Event::Hello {
-            generation: GENERATION.min(init.0.generation),
-        },
-        &[],
-    );
+    let hello = Event::Hello {
+        generation: GENERATION.min(init.0.generation),
+        not_enforced: spawner.builder.not_enforced().to_vec(),
+    };
+    spawner.tell(&hello, &[]);
     let result = spawner.serve();
     spawner.end_all();
     result

@@ -1,7 +1,8 @@
 //! The trees of one sandbox: read-only layers with ids shifted, a writable layer on each.
 //!
 //! The spawner mounts them with its own rights, from outside: nothing in the sandbox can mount,
-//! and the overlay's own records are `trusted.*` attributes that nobody inside can forge.
+//! and the overlay's own records are `trusted.*` attributes that nobody inside can forge. A user's
+//! spawner keeps them in `user.*`, which the overlay hides and refuses to whoever is inside.
 
 use super::closer::Closer;
 use super::home::{self, LOWER, UPPER};
@@ -11,8 +12,8 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
-    fsconfig_create, fsconfig_set_fd, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
-    unmount,
+    fsconfig_create, fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    move_mount, open_tree, unmount,
 };
 use soulbox_syscall::mount::{Attributes, set_attributes};
 use soulbox_wire::spawner::{Layer, Storage};
@@ -31,7 +32,7 @@ impl Maker {
     /// # Errors
     /// The step that Linux refused.
     pub(super) fn new(tree: &str) -> Result<Self, StepError> {
-        let probe = home::open_tree_copy(tree)?;
+        let probe = home::open_whole_tree_copy(tree)?;
         let context = open_overlay().step(|| "open the file system overlay".to_owned())?;
         Ok(Self {
             closer: Closer::start()?,
@@ -40,7 +41,8 @@ impl Maker {
     }
 
     /// Makes one overlay per layer over the same storage. `root_id` is the host id of the
-    /// sandbox's root, `user_namespace` has the sandbox's id map.
+    /// sandbox's root, `shift` has the sandbox's id map where the spawner may shift ids; where it
+    /// may not, they are on disk as the sandbox has them.
     ///
     /// # Errors
     /// The step that Linux refused. Nothing stays attached.
@@ -49,7 +51,7 @@ impl Maker {
         layers: &[Layer],
         storage: &Storage,
         root_id: u32,
-        user_namespace: BorrowedFd<'_>,
+        shift: Option<BorrowedFd<'_>>,
     ) -> Result<Trees, StepError> {
         let upper = match storage {
             Storage::Memory { size, inodes } => {
@@ -63,12 +65,15 @@ impl Maker {
         }
         let mut done = Vec::with_capacity(layers.len() + 1);
         let overlays = (0..).zip(layers).map(|(number, layer)| {
+            if layer.read_only {
+                return read_only(layer, shift);
+            }
             prepare_upper(&upper, number, root_id)?;
-            let lower = lower(layer, user_namespace)?;
+            let lower = lower(layer, shift)?;
             let made = if self.by_descriptor {
-                overlay_of_descriptors(&lower, &upper, number)
+                overlay_of_descriptors(&lower, &upper, number, shift.is_some())
             } else {
-                overlay_of_paths(&lower, number)
+                overlay_of_paths(&lower, number, shift.is_some())
             };
             done.push(lower);
             made.step(|| format!("make the overlay of {}", layer.tree))
@@ -145,16 +150,20 @@ fn parts(number: usize) -> (String, String) {
     (format!("upper{number}"), format!("work{number}"))
 }
 
+/// A layer without a writable one, with what is mounted below it.
+fn read_only(layer: &Layer, shift: Option<BorrowedFd<'_>>) -> Result<OwnedFd, StepError> {
+    let tree = home::open_whole_tree_copy(&layer.tree)?;
+    let attributes = Attributes::READ_ONLY | Attributes::NO_DEVICES;
+    set_attributes(tree.as_fd(), attributes, shift, true)
+        .step(|| format!("make {} read-only", layer.tree))?;
+    Ok(tree)
+}
+
 /// A layer's tree, read-only, as the sandbox's own user namespace sees its owners.
-fn lower(layer: &Layer, user_namespace: BorrowedFd<'_>) -> Result<OwnedFd, StepError> {
+fn lower(layer: &Layer, shift: Option<BorrowedFd<'_>>) -> Result<OwnedFd, StepError> {
     let lower = home::open_tree_copy(&layer.tree)?;
-    set_attributes(
-        lower.as_fd(),
-        Attributes::READ_ONLY,
-        Some(user_namespace),
-        false,
-    )
-    .step(|| format!("shift the owners of {}", layer.tree))?;
+    set_attributes(lower.as_fd(), Attributes::READ_ONLY, shift, false)
+        .step(|| format!("shift the owners of {}", layer.tree))?;
     Ok(lower)
 }
 
@@ -166,6 +175,7 @@ fn overlay_of_descriptors(
     lower: &OwnedFd,
     storage: &OwnedFd,
     number: usize,
+    trusted: bool,
 ) -> Result<OwnedFd, Errno> {
     let open = |name: &str| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -176,11 +186,11 @@ fn overlay_of_descriptors(
     fsconfig_set_fd(context.as_fd(), "lowerdir+", lower)?;
     fsconfig_set_fd(context.as_fd(), "upperdir", open(&upper)?)?;
     fsconfig_set_fd(context.as_fd(), "workdir", open(&work)?)?;
-    mount_overlay(&context)
+    mount_overlay(&context, trusted)
 }
 
 /// The same on an older Linux, with the layers attached for a moment.
-fn overlay_of_paths(lower: &OwnedFd, number: usize) -> Result<OwnedFd, Errno> {
+fn overlay_of_paths(lower: &OwnedFd, number: usize, trusted: bool) -> Result<OwnedFd, Errno> {
     let (upper, work) = parts(number);
     move_mount(
         lower,
@@ -194,14 +204,15 @@ fn overlay_of_paths(lower: &OwnedFd, number: usize) -> Result<OwnedFd, Errno> {
         fsconfig_set_string(context.as_fd(), "lowerdir", LOWER)?;
         fsconfig_set_string(context.as_fd(), "upperdir", format!("{UPPER}/{upper}"))?;
         fsconfig_set_string(context.as_fd(), "workdir", format!("{UPPER}/{work}"))?;
-        mount_overlay(&context)
+        mount_overlay(&context, trusted)
     };
     let made = make();
     unmount(LOWER, UnmountFlags::DETACH)?;
     made
 }
 
-fn mount_overlay(context: &OwnedFd) -> Result<OwnedFd, Errno> {
+/// Mounts an overlay; `trusted` when its records may be such as only the host's root can write.
+fn mount_overlay(context: &OwnedFd, trusted: bool) -> Result<OwnedFd, Errno> {
     let options = [
         ("source", "soulbox"),
         // Layers that are thrown away with the sandbox need no hard-link index, and copies of
@@ -212,6 +223,9 @@ fn mount_overlay(context: &OwnedFd) -> Result<OwnedFd, Errno> {
     ];
     for (key, value) in options {
         fsconfig_set_string(context.as_fd(), key, value)?;
+    }
+    if !trusted {
+        fsconfig_set_flag(context.as_fd(), "userxattr")?;
     }
     fsconfig_create(context.as_fd())?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_RELATIME;

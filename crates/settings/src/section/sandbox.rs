@@ -36,6 +36,9 @@ section! {
         io_write: ByteSize = |_| ByteSize(0), bandwidth();
         /// What may be written to the sandbox's own file system.
         disk: ByteSize = |_| ByteSize::gib(10), Accept::between(Limits::DISK.0, Limits::DISK.1);
+        /// Whether an engine refuses to start where nothing holds sandboxes to one of these limits:
+        /// on a host that lacks a cgroup controller, or for a user to whom none is delegated.
+        require_limits: bool = |_| false, Accept::any();
         /// How long a run may take, from the moment its program starts.
         timeout: Duration = |_| Duration::from_secs(300), Accept::between(
             Duration::from_millis(1),

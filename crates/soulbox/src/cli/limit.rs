@@ -34,6 +34,9 @@ pub(crate) struct LimitFlags {
     /// What may be written to the file system [default: 10G]
     #[arg(long, value_name = "SIZE")]
     disk: Option<String>,
+    /// Refuse to run where nothing holds the sandbox to one of these limits
+    #[arg(long)]
+    require_limits: bool,
     /// What is reached: nothing, or public addresses [default: none]
     #[arg(long, value_name = "MODE", value_parser = ["none", "internet"])]
     network: Option<String>,
@@ -57,6 +60,11 @@ impl LimitFlags {
         let given = |(key, flag, value): (_, _, &Option<String>)| {
             value.clone().map(|value| Flag { key, flag, value })
         };
-        all.into_iter().filter_map(given).collect()
+        let required = self.require_limits.then(|| Flag {
+            key: "sandbox.require_limits",
+            flag: "--require-limits",
+            value: "true".to_owned(),
+        });
+        all.into_iter().filter_map(given).chain(required).collect()
     }
 }

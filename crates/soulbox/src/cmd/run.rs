@@ -17,7 +17,7 @@ use soulbox_node::execute::program::Bounds;
 use soulbox_node::execute::{
     Capture, Download, ExecuteError, Execution, Outcome, Program, ProgramError, Upload, execute,
 };
-use soulbox_node::{Sandbox, Usage};
+use soulbox_node::{Node, Sandbox, Usage};
 use soulbox_settings::{Flag, Settings};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -225,21 +225,26 @@ impl Job {
         let template = self.spec.template.clone();
         let progress = Progress::spinner(&format!("starting a sandbox of template {template}"));
         let node = engine::start(self.settings.clone()).await?;
+        let user = self.execution.user.as_deref();
+        let create = async {
+            engine::check_user(&node, user)?;
+            engine::create(&node, self.spec.clone()).await
+        };
         let made = tokio::select! {
-            made = engine::create(&node, self.spec.clone()) => Some(made),
+            made = create => Some(made),
             () = stop.wait() => None,
         };
         drop(progress);
         let done = match made {
             None => Ok(Exit::KILLED),
             Some(Err(failure)) => Err(failure),
-            Some(Ok(sandbox)) => self.run_in(sandbox, &stop).await,
+            Some(Ok(sandbox)) => self.run_in(&node, sandbox, &stop).await,
         };
         node.stop().await;
         done
     }
 
-    async fn run_in(&self, sandbox: Sandbox, stop: &Stop) -> Result<Exit, Failure> {
+    async fn run_in(&self, node: &Node, sandbox: Sandbox, stop: &Stop) -> Result<Exit, Failure> {
         let stdin = (self.reads_stdin && terminal::stdin_may_be_read()).then(tokio::io::stdin);
         let execution = &self.execution;
         let (ended, capture) = if self.json {
@@ -251,7 +256,7 @@ impl Job {
             let ended = execute(&sandbox, execution, stdin, &mut passing, stop.wait()).await;
             (ended, Capture::default())
         };
-        let report = Report::of(&sandbox, execution);
+        let report = Report::of(&sandbox, node, execution);
         let lost = ended.is_err() && was_lost(&sandbox).await;
         let usage = sandbox.destroy().await;
         if lost {

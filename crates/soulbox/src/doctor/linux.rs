@@ -11,17 +11,17 @@ const FEW_PIDS: u64 = 32_768;
 /// The host ids that sandboxes use: 4,096 ranges of 65,536 from 0x7000_0000 on.
 const IDS: (u64, u64) = (0x7000_0000, 0x7fff_ffff);
 
+/// What everybody needs.
 pub(super) fn checks(machine: &Machine) -> Vec<Check> {
     let mut checks = vec![version(machine), namespaces(machine)];
     checks.extend(user_namespaces(machine));
-    checks.extend([
-        overlay(machine),
-        tmpfs_attributes(machine),
-        seccomp(machine),
-        process_ids(machine),
-        host_ids(machine),
-    ]);
+    checks.extend([overlay(machine), seccomp(machine), process_ids(machine)]);
     checks
+}
+
+/// What root needs.
+pub(super) fn checks_of_root(machine: &Machine) -> Vec<Check> {
+    vec![tmpfs_attributes(machine), host_ids(machine)]
 }
 
 fn version(machine: &Machine) -> Check {
@@ -124,7 +124,7 @@ fn tmpfs_attributes(machine: &Machine) -> Check {
     const NAME: &str = "tmpfs attributes";
     const WHY: &str =
         "the overlay keeps its marks in extended attributes of the tmpfs it writes to";
-    match machine.tmpfs_takes_attributes() {
+    match machine.tmpfs_takes_attributes("trusted.overlay.opaque") {
         Some(true) => Check::found(NAME, WHY, "there"),
         Some(false) => Check::missing(
             NAME,

@@ -136,9 +136,9 @@ impl Machine {
         Some((existing.to_owned(), found))
     }
 
-    /// Whether a tmpfs of this machine takes the extended attributes that the overlay sets; none
-    /// when it cannot be tried.
-    pub(crate) fn tmpfs_takes_attributes(&self) -> Option<bool> {
+    /// Whether a tmpfs of this machine takes an extended attribute that the overlay sets; none when
+    /// it cannot be tried.
+    pub(crate) fn tmpfs_takes_attributes(&self, name: &str) -> Option<bool> {
         use rustix::fs::{Mode, OFlags, XattrFlags, fsetxattr, open};
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let file = open(
@@ -147,7 +147,7 @@ impl Machine {
             Mode::RUSR | Mode::WUSR,
         )
         .ok()?;
-        match fsetxattr(file, "trusted.overlay.opaque", b"y", XattrFlags::empty()) {
+        match fsetxattr(file, name, b"y", XattrFlags::empty()) {
             Ok(()) => Some(true),
             Err(rustix::io::Errno::PERM) => None,
             Err(_) => Some(false),

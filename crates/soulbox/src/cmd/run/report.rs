@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use soulbox_model::{Cause, Phases};
 use soulbox_node::execute::{Capture, Captured, Execution, Outcome, Stage};
-use soulbox_node::{MemoryKill, Sandbox, Usage};
+use soulbox_node::{MemoryKill, Node, Sandbox, Usage};
 
 /// What is known of a run while its sandbox lives.
 pub(super) struct Report {
@@ -13,6 +13,7 @@ pub(super) struct Report {
     template: String,
     language: &'static str,
     isolation: &'static str,
+    not_enforced: Vec<String>,
     create: Phases,
     limit: Option<u64>,
     memory: u64,
@@ -48,6 +49,8 @@ pub(super) struct Document {
     cause: Cause,
     stage: &'static str,
     isolation: &'static str,
+    /// Limits that nothing held the sandbox to.
+    not_enforced: Vec<String>,
     sandbox: String,
     template: String,
     language: &'static str,
@@ -76,12 +79,13 @@ struct MemoryKills {
 }
 
 impl Report {
-    pub(super) fn of(sandbox: &Sandbox, execution: &Execution) -> Self {
+    pub(super) fn of(sandbox: &Sandbox, node: &Node, execution: &Execution) -> Self {
         Self {
             sandbox: sandbox.id().to_string(),
             template: sandbox.template().to_string(),
             language: execution.program.language.name,
             isolation: sandbox.isolation().as_str(),
+            not_enforced: node.not_enforced().to_vec(),
             create: sandbox.phases().clone(),
             limit: execution.output_limit,
             memory: sandbox.spec().limits.memory_max.bytes(),
@@ -109,6 +113,7 @@ impl Report {
                 Stage::Run => "run",
             },
             isolation: self.isolation,
+            not_enforced: self.not_enforced,
             sandbox: self.sandbox,
             template: self.template,
             language: self.language,

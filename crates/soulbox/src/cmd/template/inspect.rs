@@ -2,6 +2,7 @@
 
 use super::{failed, name, store};
 use crate::cli::Global;
+use crate::engine;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal;
@@ -26,7 +27,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
-    let inspected = store(global)?
+    let store = store(global)?;
+    engine::take_rights()?;
+    let inspected = store
         .inspect(&name(&args.name)?)
         .map_err(|error| failed(&error))?;
     if args.json {

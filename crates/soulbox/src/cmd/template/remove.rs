@@ -2,6 +2,7 @@
 
 use super::{failed, name, store};
 use crate::cli::Global;
+use crate::engine;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::Progress;
@@ -20,9 +21,9 @@ pub(super) struct Args {
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let name = name(&args.name)?;
+    let store = store(global)?;
+    engine::take_rights()?;
     let _progress = Progress::spinner(&format!("removing template {name}"));
-    store(global)?
-        .remove(&name)
-        .map_err(|error| failed(&error))?;
+    store.remove(&name).map_err(|error| failed(&error))?;
     Ok(Exit::SUCCESS)
 }
