@@ -103,8 +103,10 @@ impl Core {
         let ids = rights::of_process(ID_BASE)?;
         let paths = &settings.paths;
         if !may_connect(ids) {
-            Workplace::claim(&paths.run_dir)?;
-            Workplace::claim(&paths.data_dir)?;
+            let above = paths.machine_dir.parent();
+            for directory in [&*paths.run_dir, &*paths.data_dir].into_iter().chain(above) {
+                Workplace::claim(directory)?;
+            }
         }
         let table = Arc::new(Table::open(&paths.machine_dir)?);
         let places = (

@@ -108,6 +108,7 @@ impl Person {
                 ours.get_envs()
                     .filter_map(|(name, value)| Some((name, value?))),
             )
+            .env("SOULBOX_MACHINE_DIR", self.home().join("run/machine"))
             .current_dir(self.home())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
