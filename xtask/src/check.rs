@@ -2,11 +2,21 @@
 
 use crate::process::{exists, run, watched};
 use crate::tally::Tally;
+use crate::vm::{self, Form};
 use crate::{attacks, docs, layers, tell};
 
-/// Format, lints, layers, documents and all tests. Goes on after a failure, so that one run tells
-/// everything, and ends with the number of tests.
-pub(crate) fn check() -> Result<(), String> {
+/// How much of what can take long is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// A short form of everything, which CI runs.
+    Short,
+    /// Everything, which takes an hour.
+    All,
+}
+
+/// Format, lints, layers, documents, and all tests here and in the virtual machine. Goes on after a
+/// failure, so that one run tells everything, and ends with the number of tests.
+pub(crate) fn check(extent: Extent) -> Result<(), String> {
     let mut problems = Vec::new();
     for step in [format, lints, layers::check, docs::check, program] {
         if let Err(problem) = step() {
@@ -25,6 +35,16 @@ pub(crate) fn check() -> Result<(), String> {
         }
     }
     attacks::summary()?;
+    let form = match extent {
+        Extent::Short => Form::Short,
+        Extent::All => Form::Long,
+    };
+    if vm::is_possible() {
+        problems.extend(vm::test(form, &mut tally).err());
+    } else {
+        tell("skipped: no package of Debian's Linux for virtual machines here");
+        tally.skipped += 1;
+    }
     for problem in &problems {
         tell(&format!("FAILED: {problem}"));
     }
@@ -41,7 +61,7 @@ pub(crate) fn check() -> Result<(), String> {
 
 /// The check, and what needs a program that takes too long to build for each run of CI.
 pub(crate) fn prepush() -> Result<(), String> {
-    check()?;
+    check(Extent::Short)?;
     if !exists(&["cargo", "deny", "--version"]) {
         return Err("cargo-deny is missing: cargo install cargo-deny --locked".to_owned());
     }

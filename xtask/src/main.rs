@@ -8,15 +8,23 @@ mod layers;
 mod policy;
 mod process;
 mod tally;
+mod vm;
 
+use check::Extent;
 use std::path::Path;
 use std::process::ExitCode;
+use tally::Tally;
+use vm::Form;
 
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
-  check          format, lints, layers, documents and all tests: what CI does after installing
+  check [--all]  format, lints, layers, documents and all tests: what CI does after installing;
+                 or all that in its long form
   prepush        check, then licences and sources of dependencies: run it before a push
+  vm [--short]   the tests in a virtual machine with an older Linux and cgroup v2
+  vm <program> [<word>...]
+                 one test program in it, with words for its harness
   layers         fail when a crate depends on one above it, or holds unsafe code it must not
   attacks        run the attack suite and tell what it found in one line; --json: as JSON
   benchmarks     write docs/benchmarks.md from docs/bench/*.json
@@ -30,8 +38,12 @@ fn main() -> ExitCode {
     let done = std::env::set_current_dir(&root)
         .map_err(|error| error.to_string())
         .and_then(|()| match words.as_slice() {
-            ["check"] => check::check(),
+            ["check"] => check::check(Extent::Short),
+            ["check", "--all"] => check::check(Extent::All),
             ["prepush"] => check::prepush(),
+            ["vm"] => vm(Form::Long),
+            ["vm", "--short"] => vm(Form::Short),
+            ["vm", program, words @ ..] => vm(Form::One(program, words)),
             ["layers"] => layers::check(),
             ["attacks"] => attacks::run(false),
             ["attacks", "--json"] => attacks::run(true),
@@ -47,6 +59,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The tests in the virtual machine, and how many passed.
+fn vm(form: Form<'_>) -> Result<(), String> {
+    let mut tally = Tally::default();
+    let tested = vm::test(form, &mut tally);
+    tell(&tally.to_string());
+    tested
 }
 
 /// Prints a line where the person who started the task sees it.

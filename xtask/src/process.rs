@@ -3,6 +3,8 @@
 use crate::tell;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 /// A command from its words.
 #[allow(clippy::disallowed_methods)] // tasks are tools around the product: they start programs
@@ -38,8 +40,29 @@ pub(crate) fn output(words: &[&str]) -> Result<String, String> {
 }
 
 /// Runs a program, passes its lines on and hands each to `read`. Gives back whether it succeeded.
-pub(crate) fn watched(words: &[&str], mut read: impl FnMut(&str)) -> Result<bool, String> {
+pub(crate) fn watched(words: &[&str], read: impl FnMut(&str)) -> Result<bool, String> {
+    watched_for(Duration::MAX, words, read)
+}
+
+/// The same for a program that is killed after `limit`.
+pub(crate) fn watched_for(
+    limit: Duration,
+    words: &[&str],
+    mut read: impl FnMut(&str),
+) -> Result<bool, String> {
     tell(&format!("==> {}", words.join(" ")));
+    followed(limit, words, |line| {
+        tell(line);
+        read(line);
+    })
+}
+
+/// Runs a program that is killed after `limit` and hands its lines to `read`, without a word.
+pub(crate) fn followed(
+    limit: Duration,
+    words: &[&str],
+    mut read: impl FnMut(&str),
+) -> Result<bool, String> {
     let failed = |error| format!("cannot run {}: {error}", words[0]);
     let (reader, writer) = std::io::pipe().map_err(failed)?;
     let mut command = command(words)?;
@@ -49,13 +72,21 @@ pub(crate) fn watched(words: &[&str], mut read: impl FnMut(&str)) -> Result<bool
     let mut child = command.spawn().map_err(failed)?;
     // Both ends of the pipe that the command holds must go, or its end is never seen.
     drop(command);
+    // The one end of this channel goes when the program's output has ended.
+    let (running, over) = mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        if over.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            let _ = child.kill();
+        }
+        child.wait()
+    });
     for line in BufReader::new(reader).split(b'\n') {
         let line = line.map_err(failed)?;
-        let line = String::from_utf8_lossy(&line);
-        tell(&line);
-        read(&line);
+        read(&String::from_utf8_lossy(&line));
     }
-    Ok(child.wait().map_err(failed)?.success())
+    drop(running);
+    let status = watch.join().map_err(|_| "the watch panicked".to_owned())?;
+    Ok(status.map_err(failed)?.success())
 }
 
 /// Whether a program can be started.
@@ -71,4 +102,19 @@ pub(crate) fn exists(words: &[&str]) -> bool {
         .ok()
         .and_then(quiet)
         .is_some_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_takes_too_long_is_ended() {
+        let mut lines = Vec::new();
+        let words = ["sh", "-c", "echo begun; exec sleep 600"];
+        let limit = Duration::from_millis(300);
+        let done = watched_for(limit, &words, |line| lines.push(line.to_owned()));
+        assert_eq!((done, lines), (Ok(false), vec!["begun".to_owned()]));
+        assert_eq!(watched(&["true"], |_| {}), Ok(true));
+    }
 }
