@@ -5,6 +5,7 @@
 mod bench;
 mod completion;
 mod config;
+mod disk;
 mod doctor;
 mod ending;
 mod environment;

@@ -12,7 +12,7 @@ pub(crate) const PATH: &str = "docs/benchmarks.md";
 const DIRECTORY: &str = "docs/bench";
 
 /// The questions, in the order of the document, and how each file is made.
-const BENCHES: [(&str, &str); 7] = [
+const BENCHES: [(&str, &str); 8] = [
     ("create", "soulbox bench create --template base --count 300"),
     ("exec", "soulbox bench exec --template base --count 2000"),
     (
@@ -23,6 +23,7 @@ const BENCHES: [(&str, &str); 7] = [
         "memory",
         "soulbox bench memory --template base --count 1000",
     ),
+    ("disk", "soulbox bench disk --count 300 --at-once 50"),
     ("leak", "soulbox bench leak --template base --cycles 10000"),
     (
         "kills-1",
@@ -47,7 +48,7 @@ enum Of {
 }
 
 /// What the product is held to: bench, row, demand. Times in milliseconds.
-const MARKS: [(&str, &str, Of); 38] = [
+const MARKS: [(&str, &str, Of); 40] = [
     ("create", "create, everything fresh", Of::P50(2.5)),
     (
         "create",
@@ -100,6 +101,8 @@ const MARKS: [(&str, &str, Of); 38] = [
         "the machine's free memory, each, internet",
         Of::AtMost(900.0),
     ),
+    ("disk", "limit on btrfs, one file, off by", Of::AtMost(2.0)),
+    ("disk", "limit on memory, one file, off by", Of::AtMost(2.0)),
     ("leak", "cycles", Of::AtLeastPerSecond(10_000.0)),
     ("leak", "descriptors of the engine", Of::AtMost(0.0)),
     ("kills-1", "kills", Of::AtLeastPerSecond(500.0)),

@@ -14,6 +14,8 @@ use crate::past::{Note, Past};
 use crate::pool::Pool;
 use crate::pools::{Kind, Pools};
 use crate::sandbox::{Kept, Sandbox};
+use crate::storage::remover::Way;
+use crate::storage::{Choice, Gauge, Layer as WritableLayer, Room, StorageError};
 use crate::template::Template;
 use crate::tree_source::{self, TreeSource};
 use crate::workplace::Workplace;
@@ -23,13 +25,11 @@ use soulbox_runtime::native::driver::{self, Made, Slot};
 use soulbox_runtime::native::rights;
 use soulbox_settings::Settings;
 use soulbox_wire::envd::http::InitRequest;
-use soulbox_wire::spawner::{
-    Create, GENERATION, GuestMount, Ids, Init, Layer, Network, StopAt, Storage,
-};
+use soulbox_wire::spawner::{Create, GENERATION, GuestMount, Ids, Init, Layer, Network, StopAt};
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -38,10 +38,6 @@ const CGROUP: &str = "soulbox";
 
 /// The team of sandboxes that no team asked for.
 const TEAM: &str = "default";
-
-/// One file or directory for this many bytes of an in-memory layer: small files dominate in
-/// package trees, and 16 KiB is below their usual mean.
-const BYTES_PER_INODE: u64 = 16 * 1024;
 
 /// A slot that waits, with whatever was made in it so far.
 pub(crate) struct Waiting {
@@ -52,6 +48,9 @@ pub(crate) struct Waiting {
     environment: BTreeMap<String, String>,
     /// Keeps the trees from being removed.
     template: Option<Arc<Template>>,
+    /// Takes what the slot holds until all of it is given back.
+    held: Held,
+    gauge: Gauge,
 }
 
 impl Waiting {
@@ -62,19 +61,33 @@ impl Waiting {
     }
 }
 
+/// The writable layer of a slot, once it has one.
+type Held = Arc<Mutex<Option<WritableLayer>>>;
+
 /// What a slot holds of the engine until all of it is given back.
 struct Keep {
     socket: PathBuf,
-    lease: Lease,
+    layer: Held,
+    remover: Option<Way>,
+    /// Given back last: the number is free when nothing of it is left.
+    lease: Option<Lease>,
 }
 
 impl driver::Kept for Keep {
-    fn give_back(self: Box<Self>, clean: bool) {
+    fn give_back(mut self: Box<Self>, clean: bool) {
         // A slot that never had a sandbox has no socket.
         let _ = std::fs::remove_file(&self.socket);
+        let mut layer = self.layer.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasts = layer.take_if(|layer| layer.lasts());
+        drop(layer);
+        let Some(lease) = self.lease.take() else {
+            return;
+        };
         if !clean {
             // Whoever removes what is left frees it then.
-            self.lease.leave();
+            lease.leave();
+        } else if let (Some(remover), Some(layer)) = (&self.remover, lasts) {
+            remover.remove(layer, lease);
         }
     }
 }
@@ -88,6 +101,7 @@ pub(crate) struct Core {
     table: Arc<Table>,
     owners: Owners,
     workplace: Arc<Workplace>,
+    storage: Arc<Choice>,
     pub(crate) creates: Semaphore,
     pub(crate) calm: Calm,
     trees: TreeSource,
@@ -117,6 +131,7 @@ impl Core {
         crate::reclaim::dead_engines(places, &table, CGROUP)?;
         let (machine_dir, run_dir, data_dir) = places;
         let workplace = Arc::new(Workplace::make(machine_dir, run_dir, data_dir)?);
+        let storage = Arc::new(Choice::open(&settings, &workplace)?);
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let machine = Machine::this();
         let ceiling = machine.ceiling(&settings.node);
@@ -131,11 +146,13 @@ impl Core {
             subnet: settings.network.subnet.to_string(),
             ceiling,
             limit_io: limits_disks(&settings.sandbox.limits()),
+            storage: storage.mount().is_some(),
         };
         let limit = settings.spawner.start_timeout;
         let (place, slots) = (Arc::clone(&workplace), Arc::clone(&table));
         let past = Past::new(machine_dir);
-        let keeper = Keeper::start(init, limit, place, slots, past).await?;
+        let keeper =
+            Keeper::start(init, limit, (place, slots), past, Arc::clone(&storage)).await?;
         let not_enforced = keeper.get().await?.driver.not_enforced().to_vec();
         if settings.sandbox.require_limits && !not_enforced.is_empty() {
             return Err(NodeError::NotEnforced(not_enforced));
@@ -155,6 +172,7 @@ impl Core {
             table,
             owners,
             workplace,
+            storage,
             creates,
             calm,
             trees,
@@ -238,9 +256,12 @@ impl Core {
         self.memory_kills.forget(lease.slot());
         let socket = self.workplace.socket(lease.slot());
         let number = lease.slot();
+        let held = Held::default();
         let keep = Keep {
             socket: socket.clone(),
-            lease,
+            layer: Arc::clone(&held),
+            remover: self.storage.remover(),
+            lease: Some(lease),
         };
         let slot = spawner.driver.open(number, Box::new(keep))?;
         Ok(Waiting {
@@ -249,6 +270,8 @@ impl Core {
             socket,
             environment: BTreeMap::new(),
             template: None,
+            held,
+            gauge: Gauge::FileSystem,
         })
     }
 
@@ -280,13 +303,14 @@ impl Core {
             waiting.environment = trusted.environment;
         }
         waiting.template = Some(template);
+        let storage = self.allot(&mut waiting, spec.limits).await?;
         let listener = listen(&waiting.socket)?;
         let create = Create {
             slot: waiting.slot.number(),
             network: wire_network(spec.network),
             owner,
             layers,
-            storage: in_memory(&spec.limits),
+            storage,
             shm: spec.limits.memory.bytes() / 2,
             mounts,
             limits: cgroup_limits(&spec.limits),
@@ -298,6 +322,30 @@ impl Core {
         waiting.made = waiting.slot.create(create, descriptors).await?;
         waiting.made.resolver.extend(resolver);
         Ok(waiting)
+    }
+
+    /// Makes the writable layer of a slot.
+    async fn allot(
+        &self,
+        waiting: &mut Waiting,
+        limits: Limits,
+    ) -> Result<soulbox_wire::spawner::Storage, CreateError> {
+        let (storage, slot) = (Arc::clone(&self.storage), waiting.slot.number());
+        let layer = match storage.is_instant(&limits) {
+            true => storage.allot(slot, &limits)?,
+            false => tokio::task::spawn_blocking(move || storage.allot(slot, &limits))
+                .await
+                .map_err(|_| CreateError::Stopping)??,
+        };
+        waiting.gauge = layer.gauge.clone();
+        let wire = layer.wire.clone();
+        *waiting.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(layer);
+        Ok(wire)
+    }
+
+    /// The word for what is on disk, and its room.
+    pub(crate) fn room(&self) -> Option<(&'static str, Result<Room, StorageError>)> {
+        self.storage.room()
     }
 
     /// Gives a waiting sandbox to the one who asked.
@@ -314,6 +362,8 @@ impl Core {
             socket,
             environment,
             template,
+            held: _,
+            gauge,
         } = waiting;
         let resolver = match self.internet.get() {
             Some(internet) => internet.serve(made.resolver)?,
@@ -347,7 +397,7 @@ impl Core {
             made.pid,
             phases,
             agent,
-            slot,
+            (slot, gauge),
             Kept {
                 _resolver: resolver,
                 _template: template,
@@ -381,6 +431,8 @@ impl Core {
         if let Some(internet) = self.internet.get() {
             internet.stop().await;
         }
+        let storage = Arc::clone(&self.storage);
+        let _ = tokio::task::spawn_blocking(move || storage.stop()).await;
     }
 }
 
@@ -412,16 +464,6 @@ fn wire_network(network: NetworkMode) -> Network {
     match network {
         NetworkMode::None => Network::None,
         NetworkMode::Internet => Network::Internet,
-    }
-}
-
-/// A writable layer in memory: as large as was asked for, but never so large that writing alone
-/// could use up the memory limit, so that a full disk is told as such.
-fn in_memory(limits: &Limits) -> Storage {
-    let size = limits.disk.bytes().min(limits.memory.bytes() / 4 * 3);
-    Storage::Memory {
-        size,
-        inodes: (size / BYTES_PER_INODE).max(1024),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::lease::{Holder, Table};
 use crate::node::NodeError;
 use crate::past::Past;
 use crate::reclaim;
+use crate::storage::Choice;
 use crate::workplace::{Workplace, WorkplaceError, remove_file};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
@@ -35,6 +36,7 @@ pub(crate) struct Keeper {
     workplace: Arc<Workplace>,
     table: Arc<Table>,
     past: Past,
+    storage: Arc<Choice>,
     current: Mutex<Arc<Spawner>>,
     /// The number of the current spawner; held while it is replaced.
     turn: tokio::sync::Mutex<u32>,
@@ -46,17 +48,18 @@ impl Keeper {
     pub(crate) async fn start(
         init: Init,
         start_timeout: Duration,
-        workplace: Arc<Workplace>,
-        table: Arc<Table>,
+        (workplace, table): (Arc<Workplace>, Arc<Table>),
         past: Past,
+        storage: Arc<Choice>,
     ) -> Result<Arc<Self>, NodeError> {
-        let first = spawn(&init, workplace.journal(0), start_timeout).await?;
+        let first = spawn(&init, workplace.journal(0), start_timeout, &storage).await?;
         let keeper = Arc::new(Self {
             init,
             start_timeout,
             workplace,
             table,
             past,
+            storage,
             current: Mutex::new(Arc::new(first)),
             turn: tokio::sync::Mutex::new(0),
             watch: Mutex::default(),
@@ -84,7 +87,13 @@ impl Keeper {
         tracing::error!("the spawner was lost, and every sandbox with it; starting another one");
         self.clear(&lost).await?;
         let next = *number + 1;
-        let spawner = spawn(&self.init, self.workplace.journal(next), self.start_timeout).await?;
+        let spawner = spawn(
+            &self.init,
+            self.workplace.journal(next),
+            self.start_timeout,
+            &self.storage,
+        )
+        .await?;
         *number = next;
         let spawner = Arc::new(spawner);
         *lock(&self.current) = Arc::clone(&spawner);
@@ -161,9 +170,11 @@ async fn spawn(
     init: &Init,
     journal: [PathBuf; FILES],
     limit: Duration,
+    storage: &Choice,
 ) -> Result<Spawner, NodeError> {
     let files = open(&journal)?;
-    let driver = tokio::time::timeout(limit, NativeDriver::start(init.clone(), files))
+    let starting = NativeDriver::start(init.clone(), files, storage.mount());
+    let driver = tokio::time::timeout(limit, starting)
         .await
         .map_err(|_| NodeError::Timeout(limit))??;
     let holder = driver

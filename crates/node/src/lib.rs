@@ -14,6 +14,7 @@
 //! | who owns whose user namespaces | [`owner`] |
 //! | what is ready ahead of time | `pools`, [`pool`], `calm` |
 //! | the engine's directories | [`workplace`] |
+//! | where sandboxes' writes go, and their limits | [`storage`] |
 //! | the operator's certificates in sandboxes | [`trust`] |
 //! | names for sandboxes | [`resolver`] |
 //! | the spawner, and another one when it was lost | `keeper` |
@@ -41,6 +42,7 @@ mod pools;
 mod reclaim;
 pub mod resolver;
 pub mod sandbox;
+pub mod storage;
 pub mod template;
 pub mod tree_source;
 pub mod trust;

@@ -8,6 +8,7 @@ use crate::mount_source::MountSourceError;
 use crate::owner::OwnerError;
 use crate::pools::Pools;
 use crate::sandbox::Sandbox;
+use crate::storage::{Room, StorageError};
 use crate::tree_source::TreeError;
 use crate::workplace::WorkplaceError;
 use soulbox_model::{LimitError, NetworkMode, SandboxSpec};
@@ -29,6 +30,9 @@ pub enum NodeError {
     /// The machine's slots cannot be used.
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    /// Sandboxes' writes have nowhere to go.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// The driver cannot work on this host.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -73,6 +77,9 @@ pub enum CreateError {
     /// The host is not ready for a sandbox with internet.
     #[error(transparent)]
     Internet(#[from] InternetError),
+    /// Its writes have nowhere to go.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// No owner can be given to its team and template.
     #[error(transparent)]
     Owner(#[from] OwnerError),
@@ -158,6 +165,11 @@ impl Node {
     /// Waits until the pools hold what they are to hold.
     pub async fn pools_filled(&self) {
         self.pools.filled().await;
+    }
+
+    /// The word for where sandboxes write on disk, and its room; none when nothing is used there.
+    pub fn room(&self) -> Option<(&'static str, Result<Room, StorageError>)> {
+        self.core.room()
     }
 
     /// Whether sandboxes can have internet: an ordinary user's cannot.

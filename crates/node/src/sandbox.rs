@@ -3,6 +3,7 @@
 use crate::ceiling::Promise;
 use crate::memory_kill::{MemoryKill, MemoryKills};
 use crate::resolver;
+use crate::storage::Gauge;
 use crate::template::Template;
 use soulbox_model::{ByteSize, Isolation, Phases, SandboxId, SandboxSpec, TemplateName};
 use soulbox_runtime::agent_client::AgentClient;
@@ -55,6 +56,7 @@ pub struct Sandbox {
     slot: Mutex<Slot>,
     number: u32,
     end: tokio::sync::watch::Receiver<Option<Gone>>,
+    gauge: Gauge,
     kept: Kept,
 }
 
@@ -65,7 +67,7 @@ impl Sandbox {
         pid: u32,
         phases: Phases,
         agent: AgentClient,
-        slot: Slot,
+        (slot, gauge): (Slot, Gauge),
         kept: Kept,
     ) -> Self {
         let (end, number) = (slot.end(), slot.number());
@@ -79,6 +81,7 @@ impl Sandbox {
             slot,
             number,
             end,
+            gauge,
             kept,
         }
     }
@@ -144,6 +147,11 @@ impl Sandbox {
     /// [`DriverError::Ended`] when it has ended.
     pub async fn kill_processes(&self) -> Result<(), DriverError> {
         self.slot.lock().await.kill().await
+    }
+
+    /// Whether its disk is full, as Linux says.
+    pub fn disk_is_full(&self) -> bool {
+        self.gauge.is_full(self.pid)
     }
 
     /// Waits for its end, whoever brings it about.

@@ -144,6 +144,11 @@ impl Workplace {
     pub fn journal(&self, number: u32) -> [PathBuf; FILES] {
         [0, 1].map(|file| self.places.run.join(journal_name(number, file)))
     }
+
+    /// The engine's directory for what sandboxes keep on disk.
+    pub fn data(&self) -> &Path {
+        &self.places.data
+    }
 }
 
 impl Drop for Workplace {
@@ -207,11 +212,11 @@ pub(crate) fn lock(path: &Path, operation: FlockOperation) -> io::Result<OwnedFd
     Ok(file)
 }
 
-/// Removes a directory with everything in it; true when it is gone.
+/// Removes a directory with everything in it; true when it is gone. What sandboxes wrote may be
+/// below it, however deep.
 pub(crate) fn remove(path: &Path) -> bool {
-    match std::fs::remove_dir_all(path) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+    match soulbox_image::remove::remove_tree(path) {
+        Ok(_) => true,
         Err(error) => {
             tracing::warn!(?path, %error, "cannot remove an engine's directory");
             false

@@ -15,6 +15,7 @@
 //! | loading all of it | [`load`] |
 //! | `docs/settings.md` | [`document`] |
 
+pub mod backend;
 pub mod cpu;
 pub mod document;
 pub mod duration;
@@ -26,9 +27,10 @@ pub mod source;
 pub mod subnet;
 pub mod value;
 
+pub use backend::Backend;
 pub use cpu::Cpu;
 pub use load::{Flag, SettingError, Settings};
 pub use reader::{Entry, Origin};
-pub use section::{Agent, Execute, Log, Network, Paths, Pool, Sandbox, Spawner};
+pub use section::{Agent, Execute, Log, Network, Paths, Pool, Sandbox, Spawner, Storage};
 pub use source::{Fixed, Host, Source};
 pub use subnet::Subnet;

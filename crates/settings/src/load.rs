@@ -2,7 +2,7 @@
 
 use crate::file;
 use crate::reader::{Entry, Origin, Reader};
-use crate::section::{Agent, Execute, Log, Network, Node, Paths, Pool, Sandbox, Spawner};
+use crate::section::{Agent, Execute, Log, Network, Node, Paths, Pool, Sandbox, Spawner, Storage};
 use crate::source::{Fixed, Host, Source};
 use std::collections::BTreeMap;
 use std::io;
@@ -97,6 +97,8 @@ pub struct Settings {
     pub pool: Pool,
     /// The process that makes sandboxes.
     pub spawner: Spawner,
+    /// What sandboxes write, on disk.
+    pub storage: Storage,
     /// What the host accepts from the agent inside a sandbox.
     pub agent: Agent,
     /// What all sandboxes of the machine together leave to it.
@@ -150,6 +152,7 @@ impl Settings {
             network: Network::read(reader)?,
             pool: Pool::read(reader)?,
             spawner: Spawner::read(reader)?,
+            storage: Storage::read(reader)?,
             agent: Agent::read(reader)?,
             node: Node::read(reader)?,
             log: Log::read(reader)?,

@@ -50,6 +50,7 @@ mod paths;
 mod pool;
 mod sandbox;
 mod spawner;
+mod storage;
 
 pub use agent::Agent;
 pub use execute::Execute;
@@ -60,3 +61,4 @@ pub use paths::Paths;
 pub use pool::Pool;
 pub use sandbox::Sandbox;
 pub use spawner::Spawner;
+pub use storage::Storage;

@@ -1,5 +1,6 @@
 //! What a setting's text may be, and how a value is shown.
 
+use crate::backend::Backend;
 use crate::cpu::Cpu;
 use crate::duration;
 use crate::subnet::Subnet;
@@ -212,6 +213,7 @@ macro_rules! by_told_text {
 
 by_told_text!(
     Cpu = "number of CPUs",
+    Backend = "word",
     ByteSize = "size",
     Subnet = "range of addresses"
 );

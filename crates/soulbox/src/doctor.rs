@@ -5,6 +5,7 @@ mod cgroup;
 mod linux;
 pub(crate) mod machine;
 mod network;
+mod pool;
 mod privilege;
 mod storage;
 mod tool;
@@ -95,6 +96,7 @@ pub(crate) fn examine(machine: &Machine, settings: &Settings) -> Vec<Check> {
         Some(uid) => checks.extend(user::checks(machine, uid)),
     }
     checks.extend(storage::checks(machine, settings));
+    checks.extend(pool::checks(machine, settings));
     if user.is_none() {
         checks.extend(network::checks(machine, settings));
     }

@@ -11,7 +11,7 @@ use soulbox_node::tree_source::TreeError;
 use soulbox_node::{CreateError, Node, NodeError, Sandbox};
 use soulbox_runtime::native::driver::DriverError;
 use soulbox_runtime::native::rights;
-use soulbox_settings::{Flag, Settings};
+use soulbox_settings::{Backend, Flag, Settings};
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
@@ -47,6 +47,14 @@ fn check_descriptors() -> Result<(), Failure> {
             .because(&error)
             .help("allow this process more open files: ulimit -n 1024")
     })
+}
+
+/// Has sandboxes write to memory where the settings leave that open: nothing is quicker for one
+/// short run, and nobody asked for more room than that.
+pub(crate) fn keep_in_memory(settings: &mut Settings) {
+    if settings.storage.backend == Backend::Auto {
+        settings.storage.backend = Backend::Memory;
+    }
 }
 
 /// Takes the rights that an ordinary user needs to make sandboxes and their templates. To be called
@@ -113,7 +121,8 @@ pub(crate) async fn create(node: &Node, spec: SandboxSpec) -> Result<Sandbox, Fa
         CreateError::NoInternet => Failure::of(Exit::HOST, &error)
             .help("leave out --network internet, or run it with sudo"),
         CreateError::Lease(LeaseError::Full | LeaseError::Most { .. })
-        | CreateError::Admission(_) => Failure::of(Exit::CREATE, &error),
+        | CreateError::Admission(_)
+        | CreateError::Storage(_) => Failure::of(Exit::CREATE, &error),
         _ if lacks_room(&error) => {
             Failure::of(Exit::CREATE, &error).help("free disk space on the host")
         }
@@ -129,6 +138,7 @@ fn not_started(error: &NodeError) -> Failure {
     match error {
         NodeError::NotEnforced(_) => Failure::of(Exit::HOST, error).help(DOCTOR),
         NodeError::Driver(error) => driver(error),
+        NodeError::Storage(_) => Failure::of(Exit::HOST, error).help(DOCTOR),
         _ if lacks_room(error) => {
             Failure::of(Exit::CREATE, error).help("free disk space on the host")
         }

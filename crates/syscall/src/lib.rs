@@ -5,13 +5,16 @@
 //!
 //! | Family | File |
 //! |---|---|
+//! | subvolumes and quota groups of btrfs | [`btrfs`] |
 //! | new processes in new namespaces | [`clone`] |
 //! | descriptor numbers | [`descriptor`] |
 //! | starting a program from a descriptor | [`execute`] |
+//! | a file as a block device | [`loop_device`] |
 //! | attributes of mounts | [`mount`] |
 //! | moving the caller between namespaces | [`namespace`] |
 //! | links, addresses, routes, netfilter | [`netlink`] |
 //! | starting programs | [`process`] |
+//! | limits of directory trees on ext4 and XFS | [`project`] |
 //! | what a program was started with | [`inherit`] |
 //! | signals, hearing of the end of children | [`signal`] |
 //! | system-call filters | [`seccomp`] |
@@ -20,14 +23,17 @@
 
 #![allow(unsafe_code)]
 
+pub mod btrfs;
 pub mod clone;
 pub mod descriptor;
 pub mod execute;
 pub mod inherit;
+pub mod loop_device;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
 pub mod process;
+pub mod project;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;

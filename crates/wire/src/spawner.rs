@@ -18,6 +18,9 @@ pub const MAX_PACKET: usize = 64 * 1024;
 /// The longest [`Request::Note`] in bytes.
 pub const MAX_NOTE: usize = 1024;
 
+/// Where the spawner sees the mount of [`Init::storage`].
+pub const STORAGE: &str = "/storage";
+
 /// The most descriptors that go with one packet: half of Linux's own limit of 253
 /// (`SCM_MAX_FD` in the Linux sources).
 pub const MAX_DESCRIPTORS: usize = 120;
@@ -25,7 +28,8 @@ pub const MAX_DESCRIPTORS: usize = 120;
 /// The program and the settings of a spawner, its first packet.
 ///
 /// Descriptor 0: the agent's program, readable and executable. Descriptors 1 and 2: the two files
-/// of the spawner's journal, empty and opened to append.
+/// of the spawner's journal, empty and opened to append. With `storage` a mount that is attached
+/// nowhere follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Init {
     /// The engine's [`GENERATION`].
@@ -45,6 +49,9 @@ pub struct Init {
     pub ceiling: Ceiling,
     /// Whether slots get a group that limits the bandwidth of disks.
     pub limit_io: bool,
+    /// Whether a mount comes along that is to be seen as [`STORAGE`].
+    #[serde(default)]
+    pub storage: bool,
 }
 
 /// What all sandboxes of the machine may use together: the limits of the group above theirs.
@@ -147,7 +154,8 @@ pub enum Storage {
         /// The most files and directories.
         inodes: u64,
     },
-    /// An empty directory of the host below one of [`Init::roots`].
+    /// An empty directory below [`STORAGE`], or of the host below one of [`Init::roots`].
+    /// Its contents are thrown away with the sandbox.
     Directory {
         /// Its absolute path.
         path: String,

@@ -20,9 +20,6 @@ const PATH: [&str; 6] = [
     "/bin",
 ];
 
-/// Less room than this is none: no file of any use fits.
-const FULL: u64 = 64 * 1024;
-
 /// The most of the agent's words that are passed on, in characters.
 const WORDS: usize = 300;
 
@@ -180,13 +177,7 @@ impl Guest for Sandbox {
     }
 
     async fn disk_is_full(&self) -> bool {
-        // Linux answers for the file system at the root of the sandbox's first process; nothing
-        // of its tree is opened.
-        let root = format!("/proc/{}/root", self.pid());
-        rustix::fs::statvfs(root).is_ok_and(|disk| {
-            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-            free < FULL || (disk.f_files > 0 && disk.f_ffree == 0)
-        })
+        Sandbox::disk_is_full(self)
     }
 }
 

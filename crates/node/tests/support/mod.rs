@@ -35,6 +35,7 @@ impl Place {
             ("run_dir", run.to_str().unwrap()),
             ("machine_dir", "/run/soulbox/machine"),
             ("pool.slots", "0"),
+            ("storage.backend", "memory"),
         ];
         all.extend_from_slice(more);
         Arc::new(Settings::with(&all).unwrap())

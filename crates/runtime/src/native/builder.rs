@@ -46,7 +46,8 @@ pub(super) struct Builder {
 impl Builder {
     /// Settles the process: rights, mount namespace, cgroups.
     pub(super) fn new(init: &Init, descriptors: Vec<OwnedFd>) -> Result<Self, StepError> {
-        let agent = descriptors.into_iter().next();
+        let mut descriptors = descriptors.into_iter();
+        let agent = descriptors.next();
         let agent = agent
             .ok_or(Errno::BADF)
             .step(|| "find the agent's program".to_owned())?;
@@ -85,7 +86,8 @@ impl Builder {
         let spared =
             std::fs::read("/proc/self/oom_score_adj").is_ok_and(|score| score.starts_with(b"-"));
         let views = parents.views();
-        home::settle(&init.roots, &views, &init.scratch, is_root)?;
+        let storage = descriptors.next().filter(|_| init.storage);
+        home::settle(&init.roots, &views, &init.scratch, (storage, is_root))?;
         let tree = init
             .roots
             .first()

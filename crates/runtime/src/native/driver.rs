@@ -14,7 +14,7 @@ pub use slot::{Slot, wait_gone};
 use super::channel::{self, ChannelError};
 use super::journal::FILES;
 use crate::programs;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use soulbox_wire::spawner::{Event, Failure, GENERATION, Init, Request, Usage};
 use std::collections::HashMap;
@@ -160,19 +160,25 @@ pub struct NativeDriver {
 }
 
 impl NativeDriver {
-    /// Starts a spawner. Must be called within a tokio runtime.
+    /// Starts a spawner. Must be called within a tokio runtime. `storage` is the mount that `init`
+    /// speaks of.
     ///
     /// # Errors
     /// [`DriverError::Unable`] tells what the host lacks.
     ///
-    /// `journal`: two empty files, opened to append, that nobody else writes.
-    pub async fn start(init: Init, journal: [OwnedFd; FILES]) -> Result<Self, DriverError> {
+    /// `journal`: two empty files, opened to append, that nobody else writes. `storage`: a mount
+    /// that is attached nowhere.
+    pub async fn start(
+        init: Init,
+        journal: [OwnedFd; FILES],
+        storage: Option<BorrowedFd<'_>>,
+    ) -> Result<Self, DriverError> {
         let (mine, spawners) = channel::pair().map_err(spawn_error)?;
         let process = process::start(spawners)?;
         let agent =
             process::sealed_program("soulbox-agent", programs::AGENT).map_err(spawn_error)?;
-        let [even, odd] = &journal;
-        let descriptors = [agent.as_fd(), even.as_fd(), odd.as_fd()];
+        let own = std::iter::once(&agent).chain(&journal).map(AsFd::as_fd);
+        let descriptors: Vec<_> = own.chain(storage).collect();
         channel::send(&mine, &Request::Init(init), &descriptors)
             .map_err(|_| DriverError::SpawnerGone)?;
         let stream = std::os::unix::net::UnixStream::from(mine);

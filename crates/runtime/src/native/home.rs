@@ -15,6 +15,7 @@ use rustix::mount::{
     mount_change, move_mount, open_tree, unmount,
 };
 use soulbox_syscall::namespace;
+use soulbox_wire::spawner::STORAGE;
 use std::path::Path;
 
 /// Where the trees of the sandbox that is being made are attached for a moment.
@@ -33,9 +34,9 @@ pub(super) const KIT_SYS: &str = "/kit/sys";
 pub(super) const KIT_EMPTY: &str = "/kit/empty";
 
 /// Moves the calling process into a mount namespace of its own that holds only `/proc`, the
-/// trees below `roots`, the groups of `views`, and the kit. `scratch` is a directory to mount over
-/// in it. A user's spawner, which is not `is_root`, has to take along what is mounted below each:
-/// Linux lets it show nothing that a mount of the host hides.
+/// trees below `roots`, the groups of `views`, `storage`, and the kit. `scratch` is a directory to
+/// mount over in it. A user's spawner, which is not `is_root`, has to take along what is mounted
+/// below each: Linux lets it show nothing that a mount of the host hides.
 ///
 /// # Errors
 /// The step that Linux refused.
@@ -43,7 +44,7 @@ pub(super) fn settle(
     roots: &[String],
     views: &[View],
     scratch: &str,
-    is_root: bool,
+    (storage, is_root): (Option<OwnedFd>, bool),
 ) -> Result<(), StepError> {
     namespace::new_mount_namespace().step(|| "make a mount namespace".to_owned())?;
     let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
@@ -70,6 +71,17 @@ pub(super) fn settle(
         let here = path.trim_start_matches('/');
         make_directories(here)?;
         attach(&tree, here)?;
+    }
+    if let Some(storage) = storage {
+        let here = STORAGE.trim_start_matches('/');
+        make_directories(here)?;
+        // A copy, because a spawner that takes this one's place needs a mount too that is
+        // attached nowhere. An older Linux copies none that is: there, only the first has it.
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH;
+        let copy = open_tree(&storage, "", flags);
+        attach(copy.as_ref().unwrap_or(&storage), here)?;
     }
     for path in [LOWER, UPPER, ROOT, PARTS, KIT_DEV, KIT_SYS, KIT_EMPTY] {
         make_directories(path.trim_start_matches('/'))?;

@@ -74,11 +74,17 @@ pub fn run(engine: OwnedFd) -> Result<(), StepError> {
 
 /// Settles the process and begins its journal, which comes first of all.
 fn begin(init: &Init, descriptors: Vec<OwnedFd>) -> Result<(Builder, Journal), StepError> {
-    let Ok([agent, even, odd]) = <[OwnedFd; 3]>::try_from(descriptors) else {
+    let mut descriptors = descriptors.into_iter();
+    let (Some(agent), Some(even), Some(odd)) =
+        (descriptors.next(), descriptors.next(), descriptors.next())
+    else {
         return Err(Errno::BADF).step(|| "find the agent's program and the journal".to_owned());
     };
     let journal = Journal::begin([even, odd])?;
-    Ok((Builder::new(init, vec![agent])?, journal))
+    Ok((
+        Builder::new(init, std::iter::once(agent).chain(descriptors).collect())?,
+        journal,
+    ))
 }
 
 struct Spawner {

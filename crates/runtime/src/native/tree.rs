@@ -64,6 +64,10 @@ impl Maker {
             home::attach(&upper, UPPER)?;
         }
         let mut done = Vec::with_capacity(layers.len() + 1);
+        let kind = Kind {
+            trusted: shift.is_some(),
+            on_disk: matches!(storage, Storage::Directory { .. }),
+        };
         let overlays = (0..).zip(layers).map(|(number, layer)| {
             if layer.read_only {
                 return read_only(layer, shift);
@@ -71,9 +75,9 @@ impl Maker {
             prepare_upper(&upper, number, root_id)?;
             let lower = lower(layer, shift)?;
             let made = if self.by_descriptor {
-                overlay_of_descriptors(&lower, &upper, number, shift.is_some())
+                overlay_of_descriptors(&lower, &upper, number, kind)
             } else {
-                overlay_of_paths(&lower, number, shift.is_some())
+                overlay_of_paths(&lower, number, kind)
             };
             done.push(lower);
             made.step(|| format!("make the overlay of {}", layer.tree))
@@ -175,7 +179,7 @@ fn overlay_of_descriptors(
     lower: &OwnedFd,
     storage: &OwnedFd,
     number: usize,
-    trusted: bool,
+    kind: Kind,
 ) -> Result<OwnedFd, Errno> {
     let open = |name: &str| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -186,11 +190,11 @@ fn overlay_of_descriptors(
     fsconfig_set_fd(context.as_fd(), "lowerdir+", lower)?;
     fsconfig_set_fd(context.as_fd(), "upperdir", open(&upper)?)?;
     fsconfig_set_fd(context.as_fd(), "workdir", open(&work)?)?;
-    mount_overlay(&context, trusted)
+    mount_overlay(&context, kind)
 }
 
 /// The same on an older Linux, with the layers attached for a moment.
-fn overlay_of_paths(lower: &OwnedFd, number: usize, trusted: bool) -> Result<OwnedFd, Errno> {
+fn overlay_of_paths(lower: &OwnedFd, number: usize, kind: Kind) -> Result<OwnedFd, Errno> {
     let (upper, work) = parts(number);
     move_mount(
         lower,
@@ -204,15 +208,23 @@ fn overlay_of_paths(lower: &OwnedFd, number: usize, trusted: bool) -> Result<Own
         fsconfig_set_string(context.as_fd(), "lowerdir", LOWER)?;
         fsconfig_set_string(context.as_fd(), "upperdir", format!("{UPPER}/{upper}"))?;
         fsconfig_set_string(context.as_fd(), "workdir", format!("{UPPER}/{work}"))?;
-        mount_overlay(&context, trusted)
+        mount_overlay(&context, kind)
     };
     let made = make();
     unmount(LOWER, UnmountFlags::DETACH)?;
     made
 }
 
-/// Mounts an overlay; `trusted` when its records may be such as only the host's root can write.
-fn mount_overlay(context: &OwnedFd, trusted: bool) -> Result<OwnedFd, Errno> {
+/// What an overlay is over and who makes it.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// Its records may be such as only the host's root can write.
+    trusted: bool,
+    /// Its writable layer is on disk.
+    on_disk: bool,
+}
+
+fn mount_overlay(context: &OwnedFd, kind: Kind) -> Result<OwnedFd, Errno> {
     let options = [
         ("source", "soulbox"),
         // Layers that are thrown away with the sandbox need no hard-link index, and copies of
@@ -224,8 +236,14 @@ fn mount_overlay(context: &OwnedFd, trusted: bool) -> Result<OwnedFd, Errno> {
     for (key, value) in options {
         fsconfig_set_string(context.as_fd(), key, value)?;
     }
-    if !trusted {
+    if !kind.trusted {
         fsconfig_set_flag(context.as_fd(), "userxattr")?;
+    }
+    if kind.on_disk {
+        // What is thrown away with the sandbox need not survive the host: without this, each
+        // copied file and each end of a sandbox waits for the disk, and fsync inside for all
+        // neighbours' writes.
+        fsconfig_set_flag(context.as_fd(), "volatile")?;
     }
     fsconfig_create(context.as_fd())?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_RELATIME;

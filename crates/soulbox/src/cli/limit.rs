@@ -31,7 +31,8 @@ pub(crate) struct LimitFlags {
     /// The most that is written to disks in a second [default: no limit]
     #[arg(long, value_name = "SIZE")]
     io_write: Option<String>,
-    /// What may be written to the file system [default: 10G]
+    /// What may be written to the file system; more than three quarters of the memory takes a
+    /// storage on disk [default: 10G]
     #[arg(long, value_name = "SIZE")]
     disk: Option<String>,
     /// Refuse to run where nothing holds the sandbox to one of these limits
@@ -43,6 +44,11 @@ pub(crate) struct LimitFlags {
 }
 
 impl LimitFlags {
+    /// Whether the size of the file system was given.
+    pub(crate) fn asks_for_disk(&self) -> bool {
+        self.disk.is_some()
+    }
+
     /// The flags that were given, as settings.
     pub(crate) fn flags(&self) -> Vec<Flag> {
         let all = [

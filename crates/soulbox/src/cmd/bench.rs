@@ -7,6 +7,7 @@
 //! | whole runs, one after another and side by side | [`run`] |
 //! | a command in a live sandbox | [`exec`] |
 //! | memory of idle sandboxes | [`memory`] |
+//! | where writes go, and how well limits hold | [`disk`] |
 //! | what is left after many cycles | [`leak`] |
 //! | how exactly limits hold | [`limits`] |
 //! | what a sandbox notices of a bad neighbour | [`bombs`] |
@@ -17,6 +18,7 @@ mod baseline;
 mod bed;
 mod bombs;
 mod create;
+mod disk;
 mod exec;
 mod leak;
 mod limits;
@@ -62,6 +64,8 @@ enum Question {
     Exec(exec::Args),
     /// The memory of idle sandboxes
     Memory(memory::Args),
+    /// Where writes go: each storage under many sandboxes at once
+    Disk(disk::Args),
     /// What is left behind after many cycles
     Leak(leak::Args),
     /// How exactly the limits of processor time, memory and time hold
@@ -77,6 +81,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Question::Run(args) => args.common.json,
         Question::Exec(args) => args.common.json,
         Question::Memory(args) => args.common.json,
+        Question::Disk(args) => args.common.json,
         Question::Leak(args) => args.common.json,
         Question::Limits(args) => args.common.json,
         Question::Bombs(args) => args.common.json,
@@ -125,6 +130,7 @@ async fn measure(global: &Global, question: &Question) -> Result<Report, Failure
         Question::Run(args) => run::measure(global, args).await,
         Question::Exec(args) => exec::measure(global, args).await,
         Question::Memory(args) => memory::measure(global, args).await,
+        Question::Disk(args) => disk::measure(global, args).await,
         Question::Leak(args) => leak::measure(global, args).await,
         Question::Limits(args) => limits::measure(global, args).await,
         Question::Bombs(args) => bombs::measure(global, args).await,

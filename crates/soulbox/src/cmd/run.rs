@@ -96,7 +96,10 @@ struct Job {
 }
 
 fn prepare(global: &Global, args: &Args) -> Result<Job, Failure> {
-    let settings = global.settings(args.flags())?;
+    let mut settings = global.settings(args.flags())?;
+    if !args.sandbox.limits.asks_for_disk() {
+        engine::keep_in_memory(&mut settings);
+    }
     let (program, reads_stdin) = args.program(&settings)?;
     let uploads = args.files.iter().map(|text| upload(text, &settings));
     let downloads = args

@@ -50,7 +50,10 @@ pub(crate) struct Args {
 pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let mut flags = engine::without_pools();
     flags.extend(args.sandbox.limits.flags());
-    let settings = global.settings(flags)?;
+    let mut settings = global.settings(flags)?;
+    if !args.sandbox.limits.asks_for_disk() {
+        engine::keep_in_memory(&mut settings);
+    }
     let spec = args.sandbox.spec(&settings)?;
     let request = request(args)?;
     let runtime = engine::runtime()?;

@@ -70,6 +70,22 @@ impl Machine {
         fs::read(self.real(path)).ok()
     }
 
+    /// The names in a directory, in order; none when it cannot be read.
+    pub(crate) fn names(&self, path: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.real(Path::new(path)))
+            .into_iter()
+            .flatten();
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    /// The size of a file in bytes.
+    pub(crate) fn size(&self, path: &Path) -> Option<u64> {
+        Some(fs::metadata(self.real(path)).ok()?.len())
+    }
+
     /// The number that a file holds.
     pub(crate) fn number(&self, path: &str) -> Option<u64> {
         self.text(path)?.trim().parse().ok()

@@ -25,11 +25,12 @@ pub(super) async fn start(global: &Global, ready: Ready) -> Result<Arc<Node>, Fa
         flag: "of the bench",
         value: value.to_string(),
     };
-    let settings = global.settings(vec![
+    let mut settings = global.settings(vec![
         flag("pool.slots", ready.slots),
         flag("pool.prepared", ready.prepared),
         flag("pool.parked", ready.parked),
     ])?;
+    engine::keep_in_memory(&mut settings);
     engine::start(settings).await
 }
 

@@ -41,7 +41,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
-    let settings = global.settings(engine::without_pools())?;
+    let mut settings = global.settings(engine::without_pools())?;
+    engine::keep_in_memory(&mut settings);
     let name = name(&args.name)?;
     let recipe = match &args.recipe {
         Some(directory) => Recipe::load(name, directory),
