@@ -151,8 +151,7 @@ impl Core {
         let limit = settings.spawner.start_timeout;
         let (place, slots) = (Arc::clone(&workplace), Arc::clone(&table));
         let past = Past::new(machine_dir);
-        let keeper =
-            Keeper::start(init, limit, (place, slots), past, Arc::clone(&storage)).await?;
+        let keeper = Keeper::start(init, limit, (place, slots), past, Arc::clone(&storage)).await?;
         let not_enforced = keeper.get().await?.driver.not_enforced().to_vec();
         if settings.sandbox.require_limits && !not_enforced.is_empty() {
             return Err(NodeError::NotEnforced(not_enforced));
