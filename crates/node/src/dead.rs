@@ -22,8 +22,8 @@ pub(crate) struct Dead {
     pub(crate) name: String,
     places: Places,
     noted: PathBuf,
-    /// None when the directory with the lock is gone.
-    _lock: Option<OwnedFd>,
+    /// On the note and in the data directory; none of one that is gone.
+    _locks: [Option<OwnedFd>; 2],
 }
 
 impl Survey {
@@ -61,20 +61,24 @@ impl Survey {
     }
 
     fn look_at(&mut self, name: String, places: Places, noted: PathBuf) {
-        let path = places.data.join(LOCK);
-        let lock = match lock(&path, FlockOperation::NonBlockingLockExclusive) {
-            Ok(lock) => Some(lock),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(_) => {
-                self.alive.extend(mark_of(&name));
-                return;
-            }
+        let free = |path: &Path| match lock(path, FlockOperation::NonBlockingLockExclusive) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        };
+        let on_note = match noted.exists() {
+            true => free(&noted),
+            false => Ok(None),
+        };
+        let (Ok(on_note), Ok(in_data)) = (on_note, free(&places.data.join(LOCK))) else {
+            self.alive.extend(mark_of(&name));
+            return;
         };
         self.dead.push(Dead {
             name,
             places,
             noted,
-            _lock: lock,
+            _locks: [on_note, in_data],
         });
     }
 }
@@ -133,6 +137,17 @@ fn names(directory: &Path) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::workplace::Workplace;
+
+    #[test]
+    fn an_engine_whose_data_nobody_else_sees_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        let alive = Workplace::make(&at("machine"), &at("run"), &at("data")).unwrap();
+        std::fs::rename(at("data"), at("unseen")).unwrap();
+        let survey = Survey::take(&at("machine"), &at("run"), &at("other"));
+        assert!(survey.dead.is_empty());
+        assert!(survey.alive.contains(&alive.mark()));
+    }
 
     #[test]
     fn the_dead_are_found_whatever_their_directories_and_the_living_are_left_alone() {

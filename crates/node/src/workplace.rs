@@ -1,10 +1,12 @@
 //! An engine's own directories.
 //!
 //! Each engine has one directory of its own below the run directory (sockets, the spawner's
-//! journals) and one below the data directory (what sandboxes keep on disk). A lock on the latter
-//! tells that it lives: Linux lets go of it when the engine dies, however it dies. Both are noted
-//! in one place for all engines of the machine, so that any of them finds what another one left,
-//! whatever directories that one was set to.
+//! journals) and one below the data directory (what sandboxes keep on disk). Both are noted in one
+//! place for all engines of the machine, so that any of them finds what another one left, whatever
+//! directories that one was set to. A lock on the note, and one in the data directory, tell that
+//! it lives: Linux lets go of them when the engine dies, however it dies. The second is for what an
+//! earlier boot left, of which no note tells; the first for engines whose data directory others do
+//! not see, because it is mounted in a namespace of theirs.
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
@@ -46,7 +48,7 @@ pub struct Workplace {
     places: Places,
     noted: PathBuf,
     mark: u32,
-    _lock: OwnedFd,
+    _locks: [OwnedFd; 2],
 }
 
 impl Workplace {
@@ -98,22 +100,25 @@ impl Workplace {
         let _turn = turn(machine_dir).map_err(|source| at(machine_dir, source))?;
         // Noted before anything is made, so that nothing is ever made that nobody knows of.
         note(&noted, &places).map_err(|source| at(&noted, source))?;
-        let make = || -> Result<OwnedFd, WorkplaceError> {
+        let make = || -> Result<[OwnedFd; 2], WorkplaceError> {
+            let on_note = lock(&noted, FlockOperation::NonBlockingLockExclusive)
+                .map_err(|source| at(&noted, source))?;
             for path in [&places.run, &places.data] {
                 private_directory(path).map_err(|source| at(path, source))?;
             }
-            lock(
+            let in_data = lock(
                 &places.data.join(LOCK),
                 FlockOperation::NonBlockingLockExclusive,
             )
-            .map_err(|source| at(&places.data, source))
+            .map_err(|source| at(&places.data, source))?;
+            Ok([on_note, in_data])
         };
-        let lock = make().inspect_err(|_| places.remove(&noted))?;
+        let locks = make().inspect_err(|_| places.remove(&noted))?;
         Ok(Self {
             places,
             noted,
             mark,
-            _lock: lock,
+            _locks: locks,
         })
     }
 
