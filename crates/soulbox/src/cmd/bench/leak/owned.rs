@@ -138,7 +138,10 @@ impl Owned {
         let slots = self.free_slots();
         let known = self.all.processes.iter();
         let known = known.filter(|process| !now.processes.contains(process) && process.lives());
-        let known = known.map(|process| process.pid.to_string());
+        let processes: BTreeSet<_> = known
+            .map(|process| process.pid)
+            .chain(of_slots(&slots))
+            .collect();
         let files = |name: &String| {
             let machine = self.machine.join("engines").join(name);
             let all = [self.run.join(name), self.data.join(name), machine];
@@ -148,8 +151,8 @@ impl Owned {
         };
         let namespaces = self.all.namespaces.difference(&now.namespaces);
         let left = [
-            known.chain(of_slots(&slots)).collect(),
-            still_used(&namespaces.cloned().collect()),
+            processes.iter().map(u32::to_string).collect(),
+            still_used(&namespaces.cloned().collect(), &processes),
             self.mounts(&dead),
             self.groups(&slots),
             links(&slots),
@@ -215,23 +218,22 @@ fn links(slots: &BTreeSet<u32>) -> BTreeSet<String> {
 }
 
 /// The processes that run as an id of these slots, whoever their parent is now.
-fn of_slots(slots: &BTreeSet<u32>) -> Vec<String> {
+fn of_slots(slots: &BTreeSet<u32>) -> Vec<u32> {
     let uid = |pid: u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
         line.split_whitespace().next()?.parse::<u32>().ok()
     };
     let slot = |pid: u32| Some(uid(pid)?.checked_sub(ID_BASE)? / IDS);
-    let ours = processes().filter(|pid| slot(*pid).is_some_and(|slot| slots.contains(&slot)));
-    ours.map(|pid| pid.to_string()).collect()
+    processes()
+        .filter(|pid| slot(*pid).is_some_and(|slot| slots.contains(&slot)))
+        .collect()
 }
 
-/// Those of these namespaces that some process of the machine is in.
-fn still_used(wanted: &BTreeSet<PathBuf>) -> BTreeSet<String> {
-    if wanted.is_empty() {
-        return BTreeSet::new();
-    }
-    let used = processes().flat_map(links_of);
+/// Those of these namespaces that one of `processes` is in. Others' do not count: Linux gives the
+/// number of a namespace that is gone to the next one that anybody makes.
+fn still_used(wanted: &BTreeSet<PathBuf>, processes: &BTreeSet<u32>) -> BTreeSet<String> {
+    let used = processes.iter().flat_map(|pid| links_of(*pid));
     let used = used.filter(|link| wanted.contains(link));
     used.map(|link| link.display().to_string()).collect()
 }
