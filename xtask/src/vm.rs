@@ -153,13 +153,15 @@ mod tests {
             program("node", "engine", true),
             program("agent", "soulbox-agent", false),
             program("tests", "cli", true),
+            program("tests", "attacks", true),
             program("xtask", "other", true),
         ];
         let long = work(Form::Long, &programs).unwrap();
         let lines: Vec<&str> = long.lines().collect();
-        assert_eq!(lines.len(), 2, "{long}");
+        assert_eq!(lines.len(), 3, "{long}");
         assert_eq!(lines[0], "/r/node /t/engine");
         assert!(lines[1].starts_with("/r/tests /t/cli --skip=json::"));
+        assert_eq!(lines[2], "/r/tests /t/attacks");
         let short = work(Form::Short, &programs).unwrap();
         assert!(short.contains("/t/cli limits:: "), "{short}");
         assert!(work(Form::Short, &programs[1..]).is_err());
