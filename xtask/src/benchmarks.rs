@@ -35,7 +35,7 @@ const BENCHES: [(&str, &str); 9] = [
     ),
     (
         "kills-2",
-        "soulbox bench leak --template base --kills engine,spawner,agent --cycles 180 --seed 2",
+        "soulbox bench leak --template base --kills engine,spawner,agent --cycles 60 --seed 2",
     ),
 ];
 
