@@ -40,7 +40,7 @@ pub(crate) fn kill_session(leader: Pid) {
         let Some(pid) = process_id(&entry.file_name()) else {
             continue;
         };
-        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let stat = std::fs::read(entry.path().join("stat")).unwrap_or_default();
         if session_of(&stat) == Some(leader) {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
@@ -53,9 +53,10 @@ fn process_id(name: &OsStr) -> Option<Pid> {
 }
 
 /// The session in a process's `stat`: the sixth field, the fourth after the name, which stands in
-/// parentheses and may hold anything.
-fn session_of(stat: &str) -> Option<i32> {
-    let (_, after_name) = stat.rsplit_once(')')?;
+/// parentheses and may hold anything, also what is no text.
+pub(crate) fn session_of(stat: &[u8]) -> Option<i32> {
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    let after_name = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;
     after_name.split_ascii_whitespace().nth(3)?.parse().ok()
 }
 
@@ -65,9 +66,12 @@ mod tests {
 
     #[test]
     fn a_session_is_read_whatever_the_name() {
-        assert_eq!(session_of("17 (a) b (c)) S 1 16 15 0 -1"), Some(15));
-        assert_eq!(session_of("17 (a) S 1 16"), None);
-        assert_eq!(session_of(""), None);
+        for name in [&b"a) b (c)"[..], b"\xff", b"a) S 1 16 14 0", b")\n"] {
+            let stat = [b"17 (", name, b") S 1 16 15 0 -1"].concat();
+            assert_eq!(session_of(&stat), Some(15), "{name:?}");
+        }
+        assert_eq!(session_of(b"17 (a) S 1 16"), None);
+        assert_eq!(session_of(b""), None);
         assert_eq!(process_id(OsStr::new("12")), Pid::from_raw(12));
         for wrong in ["-1", "0", "self", "4294967295", "99999999999"] {
             assert_eq!(process_id(OsStr::new(wrong)), None, "{wrong}");

@@ -93,9 +93,15 @@ pub fn now() -> u64 {
 
 /// When a living process started (proc(5), field 22 of `stat`).
 pub fn started(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may itself hold spaces and parentheses.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    start_in(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The same from the file's bytes. The name, in parentheses, is the process's own choice: it may
+/// hold spaces, parentheses and what is no text, and must not make it look dead.
+pub(crate) fn start_in(stat: &[u8]) -> Option<u64> {
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    let after_name = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;
+    let mut fields = after_name.split_ascii_whitespace();
     let state = fields.next()?;
     if matches!(state, "Z" | "X") {
         return None;
@@ -107,7 +113,22 @@ pub fn started(pid: u32) -> Option<u64> {
 #[allow(clippy::disallowed_methods, reason = "the test needs a process to end")]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
     use std::process::Command;
+
+    #[test]
+    fn a_name_that_is_no_text_hides_no_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join(OsStr::from_bytes(b"a) Z\xff\n("));
+        std::fs::copy("/bin/sleep", &program).unwrap();
+        let mut child = Command::new(&program).arg("60").spawn().unwrap();
+        let found = Identity::of(child.id());
+        let lives = found.is_some_and(|found| found.lives());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(lives, "{found:?}");
+    }
 
     #[test]
     fn a_process_is_known_by_the_clock_around_its_start() {

@@ -61,8 +61,13 @@ impl Layout {
     /// # Errors
     /// When the mount table or the process's own groups cannot be read.
     pub fn of_user() -> std::io::Result<Self> {
-        let mountinfo = std::fs::read_to_string("/proc/self/mountinfo")?;
-        let own = std::fs::read_to_string("/proc/self/cgroup")?;
+        // Names of directories need not be text.
+        let mountinfo = std::fs::read("/proc/self/mountinfo")?;
+        let own = std::fs::read("/proc/self/cgroup")?;
+        let (mountinfo, own) = (
+            String::from_utf8_lossy(&mountinfo),
+            String::from_utf8_lossy(&own),
+        );
         Ok(Self::delegated(&mountinfo, &own, |group, v2| {
             // Who was given a group owns what moves processes into it, too.
             let files: &[&str] = match v2 {

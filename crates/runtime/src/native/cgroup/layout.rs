@@ -94,8 +94,9 @@ impl Layout {
     /// # Errors
     /// When the mount table cannot be read.
     pub fn of_host() -> std::io::Result<Self> {
-        let mountinfo = std::fs::read_to_string("/proc/self/mountinfo")?;
-        Ok(Self::find(&mountinfo, |mount| {
+        // Names of directories need not be text.
+        let mountinfo = std::fs::read("/proc/self/mountinfo")?;
+        Ok(Self::find(&String::from_utf8_lossy(&mountinfo), |mount| {
             std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()
         }))
     }
