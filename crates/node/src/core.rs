@@ -402,6 +402,7 @@ impl Core {
                 _template: template,
                 _promise: promise,
                 memory_kills: Arc::clone(&self.memory_kills),
+                pause_timeout: self.settings.spawner.pause_timeout,
             },
         ))
     }

@@ -10,6 +10,7 @@
 //! | who holds which slot of the machine | [`lease`] |
 //! | what sandboxes use together, and who may still come | [`ceiling`] |
 //! | a sandbox's limits as the driver takes them | `limits` |
+//! | what a sandbox uses now | `metrics` |
 //! | what Linux killed for want of memory | `memory_kill` |
 //! | who owns whose user namespaces | [`owner`] |
 //! | what is ready ahead of time | `pools`, [`pool`], `calm` |
@@ -33,6 +34,7 @@ mod keeper;
 pub mod lease;
 mod limits;
 mod memory_kill;
+mod metrics;
 pub mod mount_source;
 pub mod node;
 pub mod owner;
@@ -51,5 +53,7 @@ pub mod workplace;
 pub use ceiling::AdmissionError;
 pub use internet::InternetError;
 pub use memory_kill::MemoryKill;
+pub use metrics::Metrics;
 pub use node::{CreateError, Node, NodeError};
 pub use sandbox::{Sandbox, Usage};
+pub use soulbox_runtime::native::driver::PauseError;

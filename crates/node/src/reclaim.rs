@@ -15,7 +15,7 @@
 use crate::dead::{Dead, Survey, read_journal};
 use crate::lease::{Holder, LeaseError, Record, Table};
 use crate::past::{Ended, Note, Past};
-use soulbox_runtime::native::cgroup::{Layout, remove_left};
+use soulbox_runtime::native::cgroup::{Layout, remove_left, thaw_left};
 use soulbox_runtime::native::journal::{self, End, Ending, FILES, Found};
 use soulbox_runtime::native::network::{firewall, link, namespace::Host};
 use soulbox_runtime::native::rights;
@@ -42,7 +42,7 @@ pub(crate) fn dead_engines(
     let mut kept = survey.alive.clone();
     let mut cleared = Vec::new();
     for dead in &survey.dead {
-        if clear(dead, &past) {
+        if clear(dead, &past, cgroup) {
             cleared.push(dead);
         } else {
             kept.extend(dead.mark());
@@ -58,10 +58,10 @@ pub(crate) fn dead_engines(
 }
 
 /// Ends what still runs of a dead engine and removes its files; false when something is left.
-fn clear(dead: &Dead, past: &Past) -> bool {
+fn clear(dead: &Dead, past: &Past, cgroup: &str) -> bool {
     let mut ended = true;
     for found in dead.journals() {
-        ended &= end(&found);
+        ended &= end(&found, cgroup);
         tell(&found, &dead.name, past);
     }
     ended && dead.remove_files()
@@ -79,7 +79,7 @@ pub(crate) fn lost_spawner(
     past: &Past,
 ) -> Result<(), LeaseError> {
     if let Some(found) = read_journal(journal) {
-        end(&found);
+        end(&found, cgroup);
         tell(&found, engine, past);
     }
     let clean = clean_slot(cgroup);
@@ -95,12 +95,16 @@ fn free(table: &Table, kept: &HashSet<u32>, cgroup: &str) -> Result<(), LeaseErr
 }
 
 /// Ends the processes of a journal; true when none of them lives. Those of an earlier boot do not.
-fn end(found: &Found) -> bool {
+fn end(found: &Found, cgroup: &str) -> bool {
     if journal::boot().ok().as_ref() != Some(&found.head.boot) {
         return true;
     }
     let begin = Instant::now();
     let mut ended = found.head.spawner.end(GRACE.0, GRACE.1);
+    let layout = layout();
+    for slot in found.held.keys() {
+        thaw_left(&layout, cgroup, *slot);
+    }
     for process in found.held.values().filter_map(|held| held.process) {
         // All of them were killed at the same moment, so they have one grace together.
         let left = GRACE.1.saturating_sub(begin.elapsed());
@@ -169,14 +173,19 @@ fn is_root() -> bool {
     matches!(rights::of_process(0), Ok(Ids::Machine { .. }))
 }
 
-/// A function that removes what is left of a slot and tells whether nothing is. A user's engine
-/// has cgroups only below its own.
-fn clean_slot(cgroup: &str) -> impl Fn(u32) -> bool {
+/// Where this user's cgroups are.
+fn layout() -> Layout {
     let layout = match is_root() {
         true => Layout::of_host(),
         false => Layout::of_user(),
     };
-    let layout = layout.unwrap_or_default();
+    layout.unwrap_or_default()
+}
+
+/// A function that removes what is left of a slot and tells whether nothing is. A user's engine
+/// has cgroups only below its own.
+fn clean_slot(cgroup: &str) -> impl Fn(u32) -> bool {
+    let layout = layout();
     let host = is_root().then(Host::open);
     move |slot| {
         let groups = remove_left(&layout, cgroup, slot);

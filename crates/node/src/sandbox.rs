@@ -2,12 +2,13 @@
 
 use crate::ceiling::Promise;
 use crate::memory_kill::{MemoryKill, MemoryKills};
+use crate::metrics::Metrics;
 use crate::resolver;
 use crate::storage::Gauge;
 use crate::template::Template;
 use soulbox_model::{ByteSize, Isolation, Phases, SandboxId, SandboxSpec, TemplateName};
 use soulbox_runtime::agent_client::AgentClient;
-use soulbox_runtime::native::driver::{DriverError, Gone, Slot, wait_gone};
+use soulbox_runtime::native::driver::{DriverError, Gone, PauseError, Slot, wait_gone};
 use soulbox_wire::spawner;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use tokio::sync::Mutex;
 /// What a sandbox has used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Processor time of all its processes. On cgroup v1 it is known at the sandbox's end only.
+    /// Processor time of all its processes. Where no cgroup counts it (v1 without v2 and without
+    /// `cpuacct` beside `cpu`) it is known at the sandbox's end only.
     pub cpu: Duration,
     /// The most memory at once, page cache of its files included.
     pub peak_memory: ByteSize,
@@ -44,6 +46,8 @@ pub(crate) struct Kept {
     pub(crate) _promise: Promise,
     /// Where it is told what Linux killed.
     pub(crate) memory_kills: Arc<MemoryKills>,
+    /// How long it may take to stand still.
+    pub(crate) pause_timeout: Duration,
 }
 
 /// A live sandbox. Dropping it ends it; [`Sandbox::destroy`] also waits for that.
@@ -132,6 +136,34 @@ impl Sandbox {
     /// [`DriverError::Ended`] when it has ended.
     pub async fn usage(&self) -> Result<Usage, DriverError> {
         Ok(self.slot.lock().await.usage().await?.into())
+    }
+
+    /// What it uses now; also while it is paused.
+    ///
+    /// # Errors
+    /// [`DriverError::Ended`] when it has ended.
+    pub async fn metrics(&self) -> Result<Metrics, DriverError> {
+        let counted = self.slot.lock().await.measure().await?;
+        let filling = self.gauge.filling(self.pid);
+        Ok(Metrics::new(counted, filling, &self.spec.limits))
+    }
+
+    /// Stops every process in it, memory and connections kept, and waits until all of them stand
+    /// still. A paused sandbox can be looked at from outside and ended; nothing inside answers.
+    ///
+    /// # Errors
+    /// [`PauseError`]; the sandbox is as it was. What takes too long goes on.
+    pub async fn pause(&self) -> Result<(), PauseError> {
+        let mut slot = self.slot.lock().await;
+        slot.freeze(self.kept.pause_timeout).await
+    }
+
+    /// Lets a paused sandbox go on.
+    ///
+    /// # Errors
+    /// [`PauseError`]; the sandbox is as it was.
+    pub async fn resume(&self) -> Result<(), PauseError> {
+        self.slot.lock().await.thaw().await
     }
 
     /// The last of its processes that Linux killed for want of memory; none where there was none,

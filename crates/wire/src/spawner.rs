@@ -5,11 +5,15 @@
 //! The engine speaks [`Request`], the spawner answers with [`Event`]s, in any order and not one
 //! for one. A slot's number names it in both directions.
 
+mod event;
+
+pub use event::{Event, Failure, Metrics, Refusal, Usage};
+
 use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes its meaning; the lower one of the two sides counts.
 /// A field that an older side may ignore does not raise it.
-pub const GENERATION: u32 = 1;
+pub const GENERATION: u32 = 2;
 
 /// The longest packet in bytes. Linux sends no larger one with default socket buffers
 /// (`net.core.wmem_default`, 212,992 bytes).
@@ -241,6 +245,24 @@ pub enum Request {
         /// Its slot.
         slot: u32,
     },
+    /// Tell what a running sandbox uses now. Answer: [`Event::Measured`].
+    Measure {
+        /// Its slot.
+        slot: u32,
+    },
+    /// Stop every process of a running sandbox until [`Request::Thaw`]. Answer: [`Event::Frozen`]
+    /// once all of them stand still, or [`Event::Refused`].
+    Freeze {
+        /// Its slot.
+        slot: u32,
+        /// How many milliseconds that may take; then they go on.
+        within_ms: u64,
+    },
+    /// Let a frozen sandbox go on. Answer: [`Event::Thawed`] or [`Event::Refused`].
+    Thaw {
+        /// Its slot.
+        slot: u32,
+    },
     /// Write down what a sandbox is, for an engine that comes after this one. No answer.
     Note {
         /// Its slot.
@@ -252,105 +274,5 @@ pub enum Request {
     Destroy {
         /// Its slot.
         slot: u32,
-    },
-}
-
-/// What a sandbox has used, as its cgroups count it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Processor time in microseconds.
-    pub cpu_us: u64,
-    /// The most memory at once, in bytes; 0 where Linux does not tell.
-    pub peak_memory: u64,
-    /// Processes that Linux killed for want of memory.
-    pub oom_kills: u64,
-}
-
-/// A step that failed, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// What was being done, and on what.
-    pub step: String,
-    /// Linux's error number; 0 when the failure is not a system call's.
-    pub errno: i32,
-}
-
-/// What the spawner tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Event {
-    /// The spawner accepts requests.
-    Hello {
-        /// The spawner's [`GENERATION`].
-        generation: u32,
-        /// Limits that nothing holds sandboxes to here, by their names: `cpu`, `memory`, `pids`.
-        #[serde(default)]
-        not_enforced: Vec<String>,
-    },
-    /// The spawner cannot work at all; it ends after this.
-    Unable(Failure),
-    /// A slot's network namespace and cgroups are ready.
-    ///
-    /// Descriptors for [`Network::Internet`]: UDP and TCP socket of its resolver.
-    SlotReady {
-        /// Its number.
-        slot: u32,
-        /// Steps and their lengths in microseconds.
-        phases: Vec<(String, u64)>,
-    },
-    /// A sandbox waits for [`Request::Start`]. Descriptors as for [`Event::SlotReady`] when
-    /// the slot was made on the way.
-    Prepared {
-        /// Its slot.
-        slot: u32,
-        /// Steps and their lengths in microseconds.
-        phases: Vec<(String, u64)>,
-    },
-    /// A sandbox's agent accepts connections. Descriptors as for [`Event::Prepared`].
-    Ready {
-        /// Its slot.
-        slot: u32,
-        /// The host's process id of its PID 1.
-        pid: u32,
-        /// Steps and their lengths in microseconds.
-        phases: Vec<(String, u64)>,
-    },
-    /// A slot or sandbox could not be made, or a limit not set. [`Event::Gone`] follows when
-    /// everything is given back.
-    Failed {
-        /// Its slot.
-        slot: u32,
-        /// What failed.
-        failure: Failure,
-    },
-    /// The limits of a running sandbox were changed.
-    Limited {
-        /// Its slot.
-        slot: u32,
-    },
-    /// The processes of a sandbox, but for its first, were killed.
-    Killed {
-        /// Its slot.
-        slot: u32,
-    },
-    /// What a running sandbox has used.
-    Used {
-        /// Its slot.
-        slot: u32,
-        /// The figures.
-        usage: Usage,
-    },
-    /// Everything of a slot is given back; its number may be used again.
-    Gone {
-        /// Its slot.
-        slot: u32,
-        /// Whether a sandbox ran in it.
-        ran: bool,
-        /// The signal that ended PID 1, 0 if none did.
-        signal: i32,
-        /// What it had used.
-        usage: Usage,
-        /// What could not be given back.
-        problems: Vec<Failure>,
     },
 }

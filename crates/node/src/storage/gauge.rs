@@ -22,6 +22,15 @@ const COUNTS: [&str; 4] = [
     "rsv_meta_prealloc",
 ];
 
+/// How much of a sandbox's disk is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Filling {
+    /// In use, in bytes.
+    pub used: u64,
+    /// All of it, in bytes.
+    pub total: u64,
+}
+
 /// Where to see whether a sandbox's disk is full.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gauge {
@@ -32,6 +41,30 @@ pub enum Gauge {
 }
 
 impl Gauge {
+    /// How much of the disk is in use of the sandbox whose first process is `pid`; none when it has
+    /// ended.
+    pub fn filling(&self, pid: u32) -> Option<Filling> {
+        match self {
+            Self::FileSystem => {
+                let disk = statvfs(format!("/proc/{pid}/root")).ok()?;
+                let used = disk.f_blocks.saturating_sub(disk.f_bfree);
+                Some(Filling {
+                    used: used.saturating_mul(disk.f_frsize),
+                    total: disk.f_blocks.saturating_mul(disk.f_frsize),
+                })
+            }
+            Self::Groups(groups) => {
+                // The first one is the sandbox's own.
+                let (group, total) = groups.first()?;
+                let used = used(group)?;
+                Some(Filling {
+                    used,
+                    total: *total,
+                })
+            }
+        }
+    }
+
     /// Whether the disk of the sandbox whose first process is `pid` is full.
     pub fn is_full(&self, pid: u32) -> bool {
         match self {
@@ -75,6 +108,8 @@ mod tests {
         assert!(!gauge.is_full(0));
         write("rsv_data", (1 << 20) + 1);
         assert!(gauge.is_full(0));
+        let filling = gauge.filling(0).unwrap();
+        assert_eq!((filling.used, filling.total), ((99 << 20) + 1, 100 << 20));
         fs::remove_file(directory.path().join("referenced")).unwrap();
         assert!(!gauge.is_full(0), "a group that is gone is not full");
     }

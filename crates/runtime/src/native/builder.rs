@@ -10,7 +10,7 @@ use super::journal::Journal;
 use super::process_limit;
 use super::sandbox::{Child, Sandbox, Stage, micros_since};
 use super::slot_network::Plan;
-use super::spawner::create_deadline;
+use super::spawner::{Motion, create_deadline};
 use super::step::{Step, StepError};
 use super::tree::{self, Maker};
 use super::undo::Undo;
@@ -140,6 +140,7 @@ impl Builder {
             failure_told: false,
             ended: None,
             usage: Usage::default(),
+            motion: Motion::Going,
             undo,
         })
     }

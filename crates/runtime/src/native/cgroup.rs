@@ -7,22 +7,28 @@
 //! thread, the writer, and needs no lock over all processes. Any write to `cgroup.procs` takes
 //! that lock and waits for an RCU grace period, about 12 ms when it has not been taken lately
 //! (`cgroup_procs_write_start` in Linux's kernel/cgroup/cgroup.c). On v2 it is born in its group.
+//!
+//! The v2 hierarchy is used wherever it is mounted, even when it limits nothing: it freezes groups
+//! and counts their processor time without any controller.
 
+mod account;
 mod ceiling;
 mod delegated;
+mod freeze;
 mod kill;
 mod layout;
 mod left;
 mod limit;
 
+pub use freeze::Freezer;
 pub use layout::{Hierarchy, Layout};
-pub use left::remove_left;
+pub use left::{remove_left, thaw_left};
 
 use super::step::{Step, StepError};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
-use soulbox_wire::spawner::{Ceiling, CgroupLimits, Usage};
+use soulbox_wire::spawner::{Ceiling, CgroupLimits};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
@@ -108,7 +114,7 @@ impl Parents {
             }
             let directory = open_directory(rustix::fs::CWD, &path)
                 .step(|| format!("open the cgroup {path:?}"))?;
-            if hierarchy.v2 {
+            if hierarchy.v2 && !hierarchy.controllers.is_empty() {
                 let root = open_directory(rustix::fs::CWD, &hierarchy.mount)
                     .step(|| format!("open the cgroup {:?}", hierarchy.mount))?;
                 for group in [root.as_fd(), directory.as_fd()] {
@@ -207,6 +213,7 @@ pub struct Group {
 #[derive(Debug)]
 struct Part {
     v2: bool,
+    freezes: bool,
     controllers: Vec<Controller>,
     parent: OwnedFd,
     directory: OwnedFd,
@@ -229,6 +236,7 @@ impl Group {
             .step(|| format!("open the cgroup {name}"))?;
         self.parts.push(Part {
             v2: parent.hierarchy.v2,
+            freezes: parent.hierarchy.freezes,
             controllers: parent.hierarchy.controllers.clone(),
             parent: parent_fd,
             directory,
@@ -270,30 +278,6 @@ impl Group {
         v1.map(|part| rustix::fs::openat(&part.directory, "tasks", flags, Mode::empty()))
             .collect::<Result<_, _>>()
             .step(|| format!("open the entrance of the cgroup {}", self.name))
-    }
-
-    /// What the processes in it have used. `cpu_us` is 0 on v1, where the spawner takes it from
-    /// the accounts of PID 1.
-    pub fn usage(&self) -> Usage {
-        let mut usage = Usage::default();
-        for part in &self.parts {
-            if part.controllers.contains(&Controller::Memory) {
-                let (events, peak) = if part.v2 {
-                    ("memory.events", "memory.peak")
-                } else {
-                    ("memory.oom_control", "memory.max_usage_in_bytes")
-                };
-                usage.oom_kills = part.field(events, "oom_kill").unwrap_or(0);
-                usage.peak_memory = part
-                    .read(peak)
-                    .and_then(|text| text.trim().parse().ok())
-                    .unwrap_or(0);
-            }
-            if part.v2 {
-                usage.cpu_us = part.field("cpu.stat", "usage_usec").unwrap_or(0);
-            }
-        }
-        usage
     }
 
     /// Removes the directories. All processes in them must have ended.

@@ -6,9 +6,11 @@
 //! before: a number is free again only when nothing of it is left.
 
 mod link;
+mod pause;
 mod process;
 mod slot;
 
+pub use pause::PauseError;
 pub use slot::{Slot, wait_gone};
 
 use super::channel::{self, ChannelError};

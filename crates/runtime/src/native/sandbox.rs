@@ -5,13 +5,14 @@ use super::channel;
 use super::guest::Report;
 use super::identity::Identity;
 use super::journal::{End, Ending, clock};
+use super::spawner::Motion;
 use super::step::{Step, StepError};
 use super::undo::Undo;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use soulbox_syscall::wait;
-use soulbox_wire::spawner::{CgroupLimits, Failure, StopAt, Usage};
+use soulbox_wire::spawner::{CgroupLimits, Failure, Metrics, StopAt, Usage};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -47,6 +48,7 @@ pub(super) struct Sandbox {
     pub(super) failure_told: bool,
     pub(super) ended: Option<wait::Ended>,
     pub(super) usage: Usage,
+    pub(super) motion: Motion,
     pub(super) undo: Undo,
 }
 
@@ -123,6 +125,10 @@ impl Sandbox {
         self.group.usage()
     }
 
+    pub(super) fn metrics(&self) -> Metrics {
+        self.group.metrics()
+    }
+
     /// Reads the child's report. `Ok(Some(Prepared))` when it waits for its start now.
     pub(super) fn hear(&mut self) -> Result<Option<StopAt>, Failure> {
         let Some(child) = self.child.as_mut() else {
@@ -184,6 +190,7 @@ impl Sandbox {
         self.stage = Stage::Ending;
         self.deadline = None;
         let _ = rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL);
+        self.thaw_to_end();
         true
     }
 

@@ -22,6 +22,12 @@ section! {
             Duration::from_millis(100),
             Duration::from_secs(300),
         );
+        /// How long the processes of a sandbox that is being paused may take to stand still; then
+        /// they go on. One that waits for a device may take as long as the device does.
+        pause_timeout: Duration = |_| Duration::from_secs(5), Accept::between(
+            Duration::from_millis(10),
+            Duration::from_secs(60),
+        );
         /// The most sandboxes that are created at the same time; others wait in order.
         concurrency: u32 = |_| 32, Accept::between(1, 1024);
     }

@@ -1,6 +1,7 @@
 //! What of the host's cgroups an ordinary user may divide: the groups that the process is in, as
 //! far as they were given to that user.
 
+use super::layout::FREEZER;
 use super::{Controller, Hierarchy, Layout, Parents};
 use rustix::fs::Access;
 use soulbox_wire::spawner::Ceiling;
@@ -16,7 +17,7 @@ impl Parents {
         let mut parents = Vec::new();
         let mut missing = Vec::new();
         layout.hierarchies.retain(|hierarchy| {
-            if hierarchy.v2 {
+            if hierarchy.v2 && !hierarchy.controllers.is_empty() {
                 make_way(&hierarchy.mount);
             }
             let alone = Layout {
@@ -104,7 +105,12 @@ impl Layout {
             let Some(group) = own_group(own, place, v2.then_some("").or(Some(options))) else {
                 continue;
             };
-            let Some(offers) = (!controllers.is_empty())
+            if v2 && hierarchies.iter().any(|h| h.v2) {
+                continue;
+            }
+            // Of two that can freeze, the v2 one counts: below, once all are known.
+            let freezes = v2 || options.split(',').any(|option| option == FREEZER);
+            let Some(offers) = (!controllers.is_empty() || freezes)
                 .then(|| divide(&group, v2))
                 .flatten()
             else {
@@ -113,15 +119,22 @@ impl Layout {
             if v2 {
                 controllers.retain(|c| offers.split_whitespace().any(|offer| offer == c.name()));
             }
-            if !controllers.is_empty() {
+            if !controllers.is_empty() || freezes {
                 hierarchies.push(Hierarchy {
                     mount: group,
                     v2,
                     controllers,
+                    freezes,
                 });
             }
         }
         hierarchies.sort_by_key(|hierarchy| hierarchy.v2);
+        if hierarchies.last().is_some_and(|last| last.v2) {
+            for hierarchy in hierarchies.iter_mut().filter(|h| !h.v2) {
+                hierarchy.freezes = false;
+            }
+            hierarchies.retain(|h| h.freezes || !h.controllers.is_empty());
+        }
         let held = |c: &Controller| hierarchies.iter().any(|h| h.controllers.contains(c));
         let missing = Controller::ALL.into_iter().filter(|c| !held(c)).collect();
         Self {

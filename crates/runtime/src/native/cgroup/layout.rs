@@ -12,7 +12,12 @@ pub struct Hierarchy {
     pub v2: bool,
     /// What is limited through it.
     pub controllers: Vec<Controller>,
+    /// Whether groups are frozen through it.
+    pub freezes: bool,
 }
+
+/// The v1 controller that freezes groups.
+pub(super) const FREEZER: &str = "freezer";
 
 /// Where the host keeps its controllers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,6 +34,7 @@ impl Layout {
     pub fn find(mountinfo: &str, v2_offers: impl Fn(&Path) -> String) -> Self {
         let mut hierarchies: Vec<Hierarchy> = Vec::new();
         let mut v2 = None;
+        let mut freezer = None;
         for line in mountinfo.lines() {
             let Some((left, right)) = line.split_once(" - ") else {
                 continue;
@@ -40,6 +46,9 @@ impl Layout {
             match (right.next(), right.nth(1)) {
                 (Some("cgroup2"), _) if v2.is_none() => v2 = Some(mount),
                 (Some("cgroup"), Some(options)) => {
+                    if options.split(',').any(|option| option == FREEZER) {
+                        freezer.get_or_insert(mount.clone());
+                    }
                     let mut controllers: Vec<_> = Controller::ALL
                         .into_iter()
                         .filter(|c| options.split(',').any(|option| option == c.name_v1()))
@@ -50,6 +59,7 @@ impl Layout {
                             mount,
                             v2: false,
                             controllers,
+                            freezes: false,
                         });
                     }
                 }
@@ -64,12 +74,21 @@ impl Layout {
                 .into_iter()
                 .partition(|c| offers.split_whitespace().any(|offer| offer == c.name()));
             missing = rest;
-            if !controllers.is_empty() {
-                hierarchies.push(Hierarchy {
+            hierarchies.push(Hierarchy {
+                mount,
+                v2: true,
+                controllers,
+                freezes: true,
+            });
+        } else if let Some(mount) = freezer {
+            match hierarchies.iter_mut().find(|h| h.mount == mount) {
+                Some(shared) => shared.freezes = true,
+                None => hierarchies.push(Hierarchy {
                     mount,
-                    v2: true,
-                    controllers,
-                });
+                    v2: false,
+                    controllers: Vec::new(),
+                    freezes: true,
+                }),
             }
         }
         Self {
@@ -84,7 +103,7 @@ impl Layout {
             hierarchy.controllers.retain(|held| *held != controller);
         }
         self.hierarchies
-            .retain(|hierarchy| !hierarchy.controllers.is_empty());
+            .retain(|hierarchy| !hierarchy.controllers.is_empty() || hierarchy.freezes);
         self.missing.retain(|missing| *missing != controller);
         self
     }
@@ -101,12 +120,21 @@ impl Layout {
         }))
     }
 
-    /// `v1`, `v2` or `hybrid`, as people call it.
+    /// Whether sandboxes can be frozen.
+    pub fn freezes(&self) -> bool {
+        self.hierarchies.iter().any(|h| h.freezes)
+    }
+
+    /// `v1`, `v2` or `hybrid`, as people call it: by where limits are.
     pub fn kind(&self) -> &'static str {
-        match (
-            self.hierarchies.iter().any(|h| !h.v2),
-            self.hierarchies.iter().any(|h| h.v2),
-        ) {
+        let limits = |v2| {
+            let mut limiting = self
+                .hierarchies
+                .iter()
+                .filter(|h| !h.controllers.is_empty());
+            limiting.any(|h| h.v2 == v2)
+        };
+        match (limits(false), limits(true)) {
             (true, true) => "hybrid",
             (true, false) => "v1",
             (false, true) => "v2",
@@ -137,9 +165,25 @@ mod tests {
     }
 
     #[test]
-    fn a_v2_hierarchy_without_controllers_is_not_used() {
+    fn a_v2_hierarchy_without_controllers_limits_nothing_and_freezes() {
         let layout = Layout::find(&format!("{V1}{UNIFIED}"), |_| "hugetlb".to_owned());
         assert_eq!(layout.kind(), "v1");
+        let freezing: Vec<_> = layout.hierarchies.iter().filter(|h| h.freezes).collect();
+        assert!(freezing.len() == 1 && freezing[0].v2 && freezing[0].controllers.is_empty());
+    }
+
+    #[test]
+    fn v1_alone_freezes_by_its_controller() {
+        assert!(!Layout::find(V1, |_| String::new()).freezes());
+        let line = "42 25 0:37 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n";
+        let layout = Layout::find(&format!("{V1}{line}"), |_| String::new());
+        let last = layout.hierarchies.last().unwrap();
+        assert!(last.freezes && !last.v2 && last.mount.ends_with("freezer"));
+        assert!(layout.without(Controller::Cpu).freezes());
+        let shared = V1.replace("rw,pids", "rw,pids,freezer");
+        let layout = Layout::find(&shared, |_| String::new());
+        assert_eq!(layout.hierarchies.len(), 3);
+        assert!(layout.freezes());
     }
 
     #[test]

@@ -1,14 +1,31 @@
 //! Groups that a killed spawner left.
 
-use super::Layout;
+use super::{Freezer, Layout};
 use rustix::io::Errno;
 use std::path::Path;
+
+/// Lets what a killed spawner left frozen go on, without which it could not end.
+pub fn thaw_left(layout: &Layout, name: &str, slot: u32) {
+    let freezing = layout.hierarchies.iter().filter(|h| h.freezes);
+    for hierarchy in freezing {
+        let freezer = if hierarchy.v2 {
+            Freezer::V2
+        } else {
+            Freezer::V1
+        };
+        let (file, value) = freezer.switch(false);
+        let path = hierarchy.mount.join(name).join(super::name_of(slot));
+        // Mostly there is no such group any more.
+        let _ = std::fs::write(path.join(file), value);
+    }
+}
 
 /// Removes the groups that a killed spawner left of a slot, and ends what still runs in them.
 ///
 /// # Errors
 /// Linux's own, for the first directory that could not be removed.
 pub fn remove_left(layout: &Layout, name: &str, slot: u32) -> Result<(), Errno> {
+    thaw_left(layout, name, slot);
     for hierarchy in &layout.hierarchies {
         let path = hierarchy.mount.join(name).join(super::name_of(slot));
         let members = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();

@@ -129,6 +129,10 @@ fn dispatch(shared: &Shared, event: Event, descriptors: Vec<OwnedFd>) {
         | Event::Limited { slot }
         | Event::Killed { slot }
         | Event::Used { slot, .. }
+        | Event::Measured { slot, .. }
+        | Event::Frozen { slot }
+        | Event::Thawed { slot }
+        | Event::Refused { slot, .. }
         | Event::Gone { slot, .. } => *slot,
     };
     let mut slots = shared.slots();

@@ -1,9 +1,10 @@
 //! One slot, in its holder's hands.
 
-use super::{DriverError, Gone, Made, Reply, Shared};
+use super::{DriverError, Gone, Made, PauseError, Reply, Shared};
 use rustix::fd::OwnedFd;
-use soulbox_wire::spawner::{CgroupLimits, Create, Event, Network, Request, Usage};
+use soulbox_wire::spawner::{CgroupLimits, Create, Event, Metrics, Network, Request, Usage};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 /// A slot in use. Dropping it ends the sandbox in it.
@@ -95,6 +96,46 @@ impl Slot {
         {
             (Event::Used { usage, .. }, _) => Ok(usage),
             _ => Err(DriverError::Ended),
+        }
+    }
+
+    /// What the sandbox uses now.
+    ///
+    /// # Errors
+    /// [`DriverError::Ended`] and [`DriverError::SpawnerGone`].
+    pub async fn measure(&mut self) -> Result<Metrics, DriverError> {
+        let request = Request::Measure { slot: self.slot };
+        match self.ask(request, Vec::new()).await? {
+            (Event::Measured { metrics, .. }, _) => Ok(metrics),
+            _ => Err(DriverError::Ended),
+        }
+    }
+
+    /// Stops every process of a running sandbox and waits until all of them stand still, at the
+    /// most for `within`; then they go on.
+    ///
+    /// # Errors
+    /// [`PauseError`]; the sandbox is as it was.
+    pub async fn freeze(&mut self, within: Duration) -> Result<(), PauseError> {
+        let request = Request::Freeze {
+            slot: self.slot,
+            within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
+        };
+        match self.ask(request, Vec::new()).await? {
+            (Event::Frozen { .. }, _) => Ok(()),
+            (event, _) => Err(PauseError::of(event, within)),
+        }
+    }
+
+    /// Lets a frozen sandbox go on.
+    ///
+    /// # Errors
+    /// [`PauseError`]; the sandbox is as it was.
+    pub async fn thaw(&mut self) -> Result<(), PauseError> {
+        let request = Request::Thaw { slot: self.slot };
+        match self.ask(request, Vec::new()).await? {
+            (Event::Thawed { .. }, _) => Ok(()),
+            (event, _) => Err(PauseError::of(event, Duration::ZERO)),
         }
     }
 
