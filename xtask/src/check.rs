@@ -3,7 +3,7 @@
 use crate::process::{exists, run, watched};
 use crate::tally::Tally;
 use crate::vm::{self, Form};
-use crate::{attacks, docs, layers, tell};
+use crate::{attacks, docs, fuzz, layers, tell};
 
 /// How much of what can take long is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +14,12 @@ pub(crate) enum Extent {
     All,
 }
 
-/// Format, lints, layers, documents, and all tests here and in the virtual machine. Goes on after a
-/// failure, so that one run tells everything, and ends with the number of tests.
+/// Minutes of all fuzz targets together in [`Extent::All`]: one for each, two at once.
+const LONG_FUZZ: u64 = 6;
+
+/// Format, lints, layers, documents, all tests here and in the virtual machine, and the fuzz
+/// targets. Goes on after a failure, so that one run tells everything, and ends with the number
+/// of tests.
 pub(crate) fn check(extent: Extent) -> Result<(), String> {
     let mut problems = Vec::new();
     for step in [format, lints, layers::check, docs::check, program] {
@@ -35,10 +39,11 @@ pub(crate) fn check(extent: Extent) -> Result<(), String> {
         }
     }
     attacks::summary()?;
-    let form = match extent {
-        Extent::Short => Form::Short,
-        Extent::All => Form::Long,
+    let (form, fuzzed) = match extent {
+        Extent::Short => (Form::Short, fuzz::short()),
+        Extent::All => (Form::Long, fuzz::long(LONG_FUZZ)),
     };
+    problems.extend(fuzzed.err());
     if vm::is_possible() {
         problems.extend(vm::test(form, &mut tally).err());
     } else {

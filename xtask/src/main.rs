@@ -4,6 +4,7 @@ mod attacks;
 mod benchmarks;
 mod check;
 mod docs;
+mod fuzz;
 mod layers;
 mod policy;
 mod process;
@@ -25,6 +26,9 @@ usage: cargo xtask <task>
   vm [--short]   the tests in a virtual machine with an older Linux and cgroup v2
   vm <program> [<word>...]
                  one test program in it, with words for its harness
+  fuzz [--minutes <n>]
+                 every fuzz target for 2 seconds; or all for n minutes together, which keeps what
+                 reaches more in fuzz/corpus and notes the result in docs/bench/fuzz.json
   layers         fail when a crate depends on one above it, or holds unsafe code it must not
   attacks        run the attack suite and tell what it found in one line; --json: as JSON
   benchmarks     write docs/benchmarks.md from docs/bench/*.json
@@ -44,6 +48,11 @@ fn main() -> ExitCode {
             ["vm"] => vm(Form::Long),
             ["vm", "--short"] => vm(Form::Short),
             ["vm", program, words @ ..] => vm(Form::One(program, words)),
+            ["fuzz"] => fuzz::short(),
+            ["fuzz", "--minutes", minutes] => minutes
+                .parse()
+                .map_err(|_| USAGE.to_owned())
+                .and_then(fuzz::noted),
             ["layers"] => layers::check(),
             ["attacks"] => attacks::run(false),
             ["attacks", "--json"] => attacks::run(true),

@@ -152,7 +152,7 @@ fn name_of(text: &str, number: u32) -> String {
     found.unwrap_or(wanted)
 }
 
-fn parse_account(passwd: &str, name: &str) -> Option<Account> {
+pub(crate) fn parse_account(passwd: &str, name: &str) -> Option<Account> {
     if name.is_empty() {
         return None;
     }
@@ -184,7 +184,7 @@ fn parse_id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|id| digits && *id != u32::MAX)
 }
 
-fn parse_groups(group: &str, name: &str, own: Gid) -> Vec<Gid> {
+pub(crate) fn parse_groups(group: &str, name: &str, own: Gid) -> Vec<Gid> {
     let named = group.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let gid = parse_id(fields.nth(2)?)?;

@@ -26,6 +26,8 @@ mod calendar;
 mod channel;
 mod files;
 mod filesystem;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod limits;
 mod path;
 mod process;

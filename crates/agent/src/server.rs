@@ -46,10 +46,17 @@ async fn serve(agent: Rc<Agent>, connection: UnixStream) {
         let agent = Rc::clone(&agent);
         async move { Ok::<_, Infallible>(route::serve(&agent, request).await) }
     });
-    let _ = http1::Builder::new()
-        .auto_date_header(false)
-        .max_headers(limits::HEADERS)
-        .max_buf_size(limits::CONNECTION_BUFFER)
+    let _ = protocol()
         .serve_connection(TokioIo::new(connection), service)
         .await;
+}
+
+/// HTTP/1.1 within the agent's limits.
+pub(crate) fn protocol() -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol
+        .auto_date_header(false)
+        .max_headers(limits::HEADERS)
+        .max_buf_size(limits::CONNECTION_BUFFER);
+    protocol
 }

@@ -29,6 +29,8 @@ pub mod ceiling;
 mod core;
 mod dead;
 pub mod execute;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod internet;
 mod keeper;
 pub mod lease;

@@ -105,7 +105,7 @@ impl State {
 /// (`__oom_kill_process` in mm/oom_kill.c):
 /// `6,…;Memory cgroup out of memory: Killed process 7 (name) total-vm:1kB, anon-rss:2kB,
 /// file-rss:3kB, shmem-rss:4kB, UID:5 pgtables:6kB oom_score_adj:7`.
-fn find(record: &str) -> Option<(u32, MemoryKill)> {
+pub(crate) fn find(record: &str) -> Option<(u32, MemoryKill)> {
     let (_, text) = record.split_once(';')?;
     let (_, text) = text.split_once("Killed process ")?;
     let (_, text) = text.split_once(" (")?;

@@ -22,6 +22,8 @@
 mod read;
 mod write;
 
+#[cfg(fuzzing)]
+pub(crate) use read::parse;
 pub use read::{Found, Held, JournalError, read};
 pub(super) use write::Journal;
 

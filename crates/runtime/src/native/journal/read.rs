@@ -97,7 +97,7 @@ fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// What one file tells; none when it does not begin with a head or is not complete.
-fn parse(text: &[u8]) -> Option<Found> {
+pub(crate) fn parse(text: &[u8]) -> Option<Found> {
     let mut complete = false;
     let mut found = None::<Found>;
     // What follows the last line's end was cut short.
