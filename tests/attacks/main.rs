@@ -47,4 +47,5 @@ mod network;
 mod privilege;
 mod proc;
 mod recipe;
+mod scarce;
 mod socket;

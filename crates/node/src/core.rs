@@ -9,7 +9,7 @@ use crate::limits::{cgroup_limits, limits_disks};
 use crate::memory_kill::MemoryKills;
 use crate::mount_source;
 use crate::node::{CreateError, NodeError};
-use crate::owner::Owners;
+use crate::owner;
 use crate::past::{Note, Past};
 use crate::pool::Pool;
 use crate::pools::{Kind, Pools};
@@ -25,7 +25,7 @@ use soulbox_runtime::native::driver::{self, Made, Slot};
 use soulbox_runtime::native::rights;
 use soulbox_settings::Settings;
 use soulbox_wire::envd::http::InitRequest;
-use soulbox_wire::spawner::{Create, GENERATION, GuestMount, Ids, Init, Layer, Network, StopAt};
+use soulbox_wire::spawner::{Create, GENERATION, GuestMount, Ids, Init, Network, StopAt};
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -36,12 +36,11 @@ use tokio::sync::{OnceCell, Semaphore};
 /// The name of the cgroup below which each slot has one.
 const CGROUP: &str = "soulbox";
 
-/// The team of sandboxes that no team asked for.
-const TEAM: &str = "default";
-
 /// A slot that waits, with whatever was made in it so far.
 pub(crate) struct Waiting {
     slot: Slot,
+    /// The host uid that will own the user namespace of what is made in it.
+    owner: u32,
     made: Made,
     socket: PathBuf,
     /// What every process in it is told.
@@ -99,7 +98,6 @@ pub(crate) struct Core {
     not_enforced: Vec<String>,
     keeper: Arc<Keeper>,
     table: Arc<Table>,
-    owners: Owners,
     workplace: Arc<Workplace>,
     storage: Arc<Choice>,
     pub(crate) creates: Semaphore,
@@ -157,7 +155,6 @@ impl Core {
             return Err(NodeError::NotEnforced(not_enforced));
         }
         let concurrency = settings.spawner.concurrency as usize;
-        let owners = Owners::new(&paths.machine_dir);
         let trees = TreeSource::open(&paths.data_dir);
         let creates = Semaphore::new(concurrency);
         let calm = Calm::new(settings.pool.rest);
@@ -169,7 +166,6 @@ impl Core {
             not_enforced,
             keeper,
             table,
-            owners,
             workplace,
             storage,
             creates,
@@ -265,6 +261,7 @@ impl Core {
         let slot = spawner.driver.open(number, Box::new(keep))?;
         Ok(Waiting {
             slot,
+            owner: owner::of_slot(number),
             made: Made::default(),
             socket,
             environment: BTreeMap::new(),
@@ -283,7 +280,6 @@ impl Core {
     ) -> Result<Waiting, CreateError> {
         let template = self.trees.get(&spec.template).await?;
         let layers = tree_source::layers(&template, self.ids)?;
-        let owner = self.owners.of(&owner_key(&layers))?;
         let opened = spec
             .mounts
             .iter()
@@ -307,7 +303,7 @@ impl Core {
         let create = Create {
             slot: waiting.slot.number(),
             network: wire_network(spec.network),
-            owner,
+            owner: waiting.owner,
             layers,
             storage,
             shm: spec.limits.memory.bytes() / 2,
@@ -363,6 +359,7 @@ impl Core {
             template,
             held: _,
             gauge,
+            owner: _,
         } = waiting;
         let resolver = match self.internet.get() {
             Some(internet) => internet.serve(made.resolver)?,
@@ -452,12 +449,6 @@ fn new_id() -> SandboxId {
     // Before the first bytes of a boot are random this waits; it never gives fewer bytes.
     let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
     SandboxId::from_random(random)
-}
-
-/// Which team and template own the sandboxes of these trees.
-fn owner_key(layers: &[Layer]) -> String {
-    let tree = layers.first().map_or("", |layer| layer.tree.as_str());
-    format!("{TEAM} {}", tree.escape_default())
 }
 
 fn wire_network(network: NetworkMode) -> Network {

@@ -5,7 +5,6 @@ use crate::core::Core;
 use crate::internet::InternetError;
 use crate::lease::LeaseError;
 use crate::mount_source::MountSourceError;
-use crate::owner::OwnerError;
 use crate::pools::Pools;
 use crate::sandbox::Sandbox;
 use crate::storage::{Room, StorageError};
@@ -80,9 +79,6 @@ pub enum CreateError {
     /// Its writes have nowhere to go.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// No owner can be given to its team and template.
-    #[error(transparent)]
-    Owner(#[from] OwnerError),
     /// The driver failed.
     #[error(transparent)]
     Driver(#[from] DriverError),

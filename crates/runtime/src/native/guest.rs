@@ -57,13 +57,13 @@ const HOST_NAME: &[u8] = b"sandbox";
 /// (FD_SETSIZE is 1024), servers raise theirs up to the hard one.
 const OPEN_FILES: u64 = 1024;
 
-/// Signals and timers that wait, of each user inside. Linux counts them for the owner of the user
-/// namespace too, whom sandboxes share, so that none may take all (the machine's own default is
-/// some ten thousand).
+/// Signals and timers that wait, of each user inside. Linux counts those of all users inside for the
+/// owner of the user namespace too, with the spawner's limit as their bound (the machine's own
+/// default is some ten thousand).
 const PENDING_SIGNALS: u64 = 4096;
 
-/// Bytes in POSIX message queues of each user inside, for the same reason; Linux's default of
-/// 819,200 for all of them is that of ten queues with its default sizes.
+/// Bytes in POSIX message queues of each user inside, a quarter of Linux's default of 819,200,
+/// which is the bound for all of them: one user inside leaves some to the others.
 const MESSAGE_QUEUES: u64 = 204_800;
 
 /// For mounts that are only read.
