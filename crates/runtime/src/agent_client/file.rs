@@ -15,10 +15,15 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes of a file that are read and sent at once.
 const CHUNK: usize = 128 * 1024;
+
+/// Bytes a second that a file brings at least on average, from the time on that it may stand
+/// still: an agent that sends a byte now and then would keep its host waiting for years.
+const SLOWEST: u64 = 64 * 1024;
 
 impl AgentClient {
     /// Writes a file: makes it and the directories above it if they are missing, or replaces its
@@ -72,7 +77,7 @@ impl AgentClient {
         let request = finish(request, body)?;
         // The head of the answer comes after the body, however long that takes while it moves.
         let patient = super::AgentLimits {
-            header: std::time::Duration::from_secs(u64::from(u32::MAX)),
+            header: Duration::from_secs(u64::from(u32::MAX)),
             ..self.limits.clone()
         };
         let sent = self.pool.send(&patient, request);
@@ -119,6 +124,7 @@ impl AgentClient {
             size,
             limit,
             left: limit,
+            waited: Duration::ZERO,
             stall: self.limits.stall,
         })
     }
@@ -158,7 +164,9 @@ pub struct FileStream {
     size: Option<u64>,
     limit: u64,
     left: u64,
-    stall: std::time::Duration,
+    stall: Duration,
+    /// How long the agent was waited for so far.
+    waited: Duration,
 }
 
 impl std::fmt::Debug for FileStream {
@@ -186,10 +194,16 @@ impl FileStream {
             let Some(connection) = &mut self.connection else {
                 return Ok(None);
             };
+            let came = (self.limit - self.left) / SLOWEST;
+            let most = self.stall.saturating_add(Duration::from_secs(came));
+            let rest = most.saturating_sub(self.waited).min(self.stall);
+            let begun = Instant::now();
             let frame = self.body.frame();
             let frame = connection
-                .drive_within("send more of a file", self.stall, frame)
+                .drive_within("send more of a file", rest, frame)
                 .await?;
+            // Only what the agent takes counts, not what the reader does meanwhile.
+            self.waited = self.waited.saturating_add(begun.elapsed());
             let Some(frame) = frame.transpose()? else {
                 if let Some(connection) = self.connection.take() {
                     connection.give_back().await;
@@ -231,11 +245,7 @@ struct Progress {
 
 impl Progress {
     /// Waits for `future` for as long as pieces move at least once per `stall`.
-    async fn watch<F: Future>(
-        &self,
-        stall: std::time::Duration,
-        future: F,
-    ) -> Result<F::Output, AgentError> {
+    async fn watch<F: Future>(&self, stall: Duration, future: F) -> Result<F::Output, AgentError> {
         let mut future = pin!(future);
         loop {
             let before = self.pieces.load(Ordering::Relaxed);
@@ -333,10 +343,42 @@ impl HttpBody for ReaderBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     #[test]
     fn paths_are_escaped_in_queries() {
         assert_eq!(encode("/a b/ä&x=%+?#"), "/a%20b/%C3%A4%26x%3D%25%2B%3F%23");
         assert_eq!(target("x", Some("a&b")), "/files?path=x&username=a%26b");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_only_drips_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("agent.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let limits = super::super::AgentLimits {
+            stall: Duration::from_millis(200),
+            ..super::super::AgentLimits::default()
+        };
+        let client = AgentClient::with_limits(socket, limits);
+        let drip = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await.unwrap();
+            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            while stream.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let read = async {
+            let file = client.read_file("/x", None, 1_000_000).await.unwrap();
+            file.read_to_end().await
+        };
+        // Ten seconds would bring a thousandth of it.
+        let both = async { tokio::join!(read, drip).0 };
+        let read = tokio::time::timeout(Duration::from_secs(10), both).await;
+        let error = read.expect("it is given up").unwrap_err();
+        assert!(matches!(error, AgentError::Timeout { .. }), "{error:?}");
     }
 }
