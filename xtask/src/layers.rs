@@ -13,12 +13,12 @@ const ORDER: [&str; 13] = [
     "soulbox-control",
     "soulbox-node",
     "soulbox-scheduler",
-    "soulbox-store",
     "soulbox-image",
     "soulbox-runtime",
     "soulbox-agent",
     "soulbox-syscall",
     "soulbox-wire",
+    "soulbox-store",
     "soulbox-settings",
     "soulbox-model",
 ];

@@ -2,7 +2,9 @@
 
 use crate::file;
 use crate::reader::{Entry, Origin, Reader};
-use crate::section::{Agent, Execute, Log, Network, Node, Paths, Pool, Sandbox, Spawner, Storage};
+use crate::section::{
+    Agent, Execute, Log, Network, Node, Paths, Pool, Sandbox, Spawner, Storage, Store,
+};
 use crate::source::{Fixed, Host, Source};
 use std::collections::BTreeMap;
 use std::io;
@@ -99,6 +101,8 @@ pub struct Settings {
     pub spawner: Spawner,
     /// What sandboxes write, on disk.
     pub storage: Storage,
+    /// What the server must not forget.
+    pub store: Store,
     /// What the host accepts from the agent inside a sandbox.
     pub agent: Agent,
     /// What all sandboxes of the machine together leave to it.
@@ -153,6 +157,7 @@ impl Settings {
             pool: Pool::read(reader)?,
             spawner: Spawner::read(reader)?,
             storage: Storage::read(reader)?,
+            store: Store::read(reader)?,
             agent: Agent::read(reader)?,
             node: Node::read(reader)?,
             log: Log::read(reader)?,

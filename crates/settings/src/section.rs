@@ -51,6 +51,7 @@ mod pool;
 mod sandbox;
 mod spawner;
 mod storage;
+mod store;
 
 pub use agent::Agent;
 pub use execute::Execute;
@@ -62,3 +63,4 @@ pub use pool::Pool;
 pub use sandbox::Sandbox;
 pub use spawner::Spawner;
 pub use storage::Storage;
+pub use store::Store;
