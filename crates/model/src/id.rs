@@ -181,6 +181,57 @@ impl fmt::Display for TemplateName {
     }
 }
 
+/// The id of a team: 1 to 64 characters of `[a-z0-9-]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TeamId(String);
+
+impl TeamId {
+    /// The longest id, in characters.
+    pub const MAX: usize = 64;
+
+    /// The team that a server has from the beginning.
+    pub fn default_team() -> Self {
+        Self("default".to_owned())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TeamId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        check("team id", text, Self::MAX, "a-z, 0-9 and '-'", |c| {
+            c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+        })?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for TeamId {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<TeamId> for String {
+    fn from(id: TeamId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for TeamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

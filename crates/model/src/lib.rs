@@ -6,24 +6,36 @@
 //! | what a sandbox is asked to be | [`spec`] |
 //! | the language of a piece of code | [`language`] |
 //! | limits and sizes | [`limits`], [`size`] |
-//! | why something ended | [`cause`] |
+//! | a sandbox as its users see it | [`sandbox`] |
+//! | what happened to it | [`event`] |
+//! | why a command ended | [`cause`] |
+//! | keys of the programming interface | [`key`] |
+//! | moments | [`time`] |
 //! | the steps of a create, timed | [`phase`] |
 //! | the name that was probably meant | [`mod@nearest`] |
 
 pub mod cause;
+pub mod event;
 pub mod id;
+pub mod key;
 pub mod language;
 pub mod limits;
 pub mod nearest;
 pub mod phase;
+pub mod sandbox;
 pub mod size;
 pub mod spec;
+pub mod time;
 
 pub use cause::Cause;
-pub use id::{IdError, SandboxId, TemplateName};
+pub use event::{EndCause, Event, EventKind};
+pub use id::{IdError, SandboxId, TeamId, TemplateName};
+pub use key::{ApiKey, KeyHash};
 pub use language::{Language, LanguageError};
 pub use limits::{LimitError, Limits};
 pub use nearest::nearest;
 pub use phase::Phases;
+pub use sandbox::{Lifecycle, OnTimeout, SandboxEnd, SandboxRecord, SandboxState, StateError};
 pub use size::{ByteSize, SizeError};
 pub use spec::{Isolation, Mount, MountError, NetworkMode, SandboxSpec};
+pub use time::Moment;
