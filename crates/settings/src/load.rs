@@ -3,7 +3,7 @@
 use crate::file;
 use crate::reader::{Entry, Origin, Reader};
 use crate::section::{
-    Agent, Execute, Log, Network, Node, Paths, Pool, Sandbox, Spawner, Storage, Store,
+    Agent, Execute, Log, Network, Node, Paths, Pool, Sandbox, Server, Spawner, Storage, Store,
 };
 use crate::source::{Fixed, Host, Source};
 use std::collections::BTreeMap;
@@ -101,12 +101,14 @@ pub struct Settings {
     pub spawner: Spawner,
     /// What sandboxes write, on disk.
     pub storage: Storage,
-    /// What the server must not forget.
-    pub store: Store,
     /// What the host accepts from the agent inside a sandbox.
     pub agent: Agent,
     /// What all sandboxes of the machine together leave to it.
     pub node: Node,
+    /// What the server must not forget.
+    pub store: Store,
+    /// `soulbox serve`.
+    pub server: Server,
     /// What is told to the operator.
     pub log: Log,
     /// Each setting with its origin, in the order of the documents.
@@ -119,7 +121,7 @@ pub struct Settings {
 }
 
 /// Variables of ours that are no settings.
-const OTHER_VARIABLES: [&str; 1] = [Settings::FILE_VARIABLE];
+const OTHER_VARIABLES: [&str; 2] = [Settings::FILE_VARIABLE, "SOULBOX_API_KEY"];
 
 impl Settings {
     /// The variable that names the configuration file.
@@ -157,9 +159,10 @@ impl Settings {
             pool: Pool::read(reader)?,
             spawner: Spawner::read(reader)?,
             storage: Storage::read(reader)?,
-            store: Store::read(reader)?,
             agent: Agent::read(reader)?,
             node: Node::read(reader)?,
+            store: Store::read(reader)?,
+            server: Server::read(reader)?,
             log: Log::read(reader)?,
             entries: Vec::new(),
             file: found.as_ref().map(|(path, _)| path.clone()),

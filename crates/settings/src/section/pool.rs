@@ -13,7 +13,7 @@ section! {
         /// Sandboxes that are made up to the point where their limits are not yet known.
         prepared: u32 = |_| 0, Accept::between(0, 4095);
         /// Complete sandboxes of the default template and limits that wait to be handed out. One
-        /// costs about 0.6 MB.
+        /// costs about 0.6 MB. A server that is told nothing keeps 8.
         parked: u32 = |_| 0, Accept::between(0, 4095);
         /// How long nobody must have waited for a sandbox before pools are refilled: refilling
         /// takes a processor, and the process that makes sandboxes, from those who wait. A pool
