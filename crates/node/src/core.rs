@@ -8,7 +8,7 @@ use crate::lease::{ID_BASE, Lease, Table};
 use crate::limits::{cgroup_limits, limits_disks};
 use crate::memory_kill::MemoryKills;
 use crate::mount_source;
-use crate::node::{CreateError, NodeError};
+use crate::node::{Birth, CreateError, NodeError};
 use crate::owner;
 use crate::past::{Note, Past};
 use crate::pool::Pool;
@@ -19,7 +19,7 @@ use crate::storage::{Choice, Gauge, Layer as WritableLayer, Room, StorageError};
 use crate::template::Template;
 use crate::tree_source::{self, TreeSource};
 use crate::workplace::Workplace;
-use soulbox_model::{Limits, NetworkMode, Phases, SandboxId, SandboxSpec};
+use soulbox_model::{Limits, NetworkMode, Phases, SandboxSpec};
 use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{self, Made, Slot};
 use soulbox_runtime::native::rights;
@@ -348,6 +348,7 @@ impl Core {
         &self,
         waiting: Waiting,
         spec: SandboxSpec,
+        birth: Birth,
         promise: Promise,
         begin: Instant,
     ) -> Result<Sandbox, CreateError> {
@@ -355,7 +356,7 @@ impl Core {
             slot,
             made,
             socket,
-            environment,
+            mut environment,
             template,
             held: _,
             gauge,
@@ -366,6 +367,8 @@ impl Core {
             None => None,
         };
         let agent = AgentClient::with_limits(socket, (&self.settings.agent).into());
+        let Birth { id, variables } = birth;
+        environment.extend(variables);
         if !environment.is_empty() {
             let env_vars = Some(environment);
             agent
@@ -375,7 +378,6 @@ impl Core {
                 })
                 .await?;
         }
-        let id = new_id();
         let note = Note {
             id: id.clone(),
             template: spec.template.clone(),
@@ -441,14 +443,6 @@ fn may_connect(ids: Ids) -> bool {
 /// Takes one that is made of its template as that is now; those that are not are ended.
 fn take_current(pool: &Pool<Waiting>) -> Option<Waiting> {
     std::iter::from_fn(|| pool.take()).find(Waiting::is_current)
-}
-
-/// A fresh sandbox id.
-fn new_id() -> SandboxId {
-    let mut random = [0; 20];
-    // Before the first bytes of a boot are random this waits; it never gives fewer bytes.
-    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-    SandboxId::from_random(random)
 }
 
 fn wire_network(network: NetworkMode) -> Network {

@@ -56,6 +56,6 @@ pub use ceiling::AdmissionError;
 pub use internet::InternetError;
 pub use memory_kill::MemoryKill;
 pub use metrics::Metrics;
-pub use node::{CreateError, Node, NodeError};
-pub use sandbox::{Sandbox, Usage};
+pub use node::{Birth, CreateError, Node, NodeError};
+pub use sandbox::{End, Sandbox, Usage};
 pub use soulbox_runtime::native::driver::PauseError;

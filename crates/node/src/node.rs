@@ -10,12 +10,13 @@ use crate::sandbox::Sandbox;
 use crate::storage::{Room, StorageError};
 use crate::tree_source::TreeError;
 use crate::workplace::WorkplaceError;
-use soulbox_model::{LimitError, NetworkMode, SandboxSpec};
+use soulbox_model::{LimitError, NetworkMode, SandboxId, SandboxSpec};
 use soulbox_runtime::agent_client::AgentError;
 use soulbox_runtime::native::driver::DriverError;
 use soulbox_runtime::native::rights::RightsError;
 use soulbox_settings::Settings;
 use soulbox_wire::spawner::Ids;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -101,6 +102,28 @@ pub enum CreateError {
     Stopping,
 }
 
+/// What a sandbox is given when it is handed out.
+#[derive(Debug, Clone)]
+pub struct Birth {
+    /// Its id.
+    pub id: SandboxId,
+    /// Variables of every command in it.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Default for Birth {
+    /// A fresh random id, no variables.
+    fn default() -> Self {
+        let mut random = [0; 20];
+        // Before the first bytes of a boot are random this waits; it never gives fewer bytes.
+        let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+        Self {
+            id: SandboxId::from_random(random),
+            variables: BTreeMap::new(),
+        }
+    }
+}
+
 /// The engine of one machine.
 pub struct Node {
     core: Arc<Core>,
@@ -124,6 +147,14 @@ impl Node {
     /// # Errors
     /// [`CreateError`]; everything that was taken is given back.
     pub async fn create(&self, spec: SandboxSpec) -> Result<Sandbox, CreateError> {
+        self.create_as(spec, Birth::default()).await
+    }
+
+    /// As [`Node::create`], under an id and with variables that the caller chose.
+    ///
+    /// # Errors
+    /// [`CreateError`]; everything that was taken is given back.
+    pub async fn create_as(&self, spec: SandboxSpec, birth: Birth) -> Result<Sandbox, CreateError> {
         let begin = Instant::now();
         spec.limits.check()?;
         let core = &self.core;
@@ -143,7 +174,7 @@ impl Node {
         let waiting = tokio::time::timeout(limit, core.take_or_make(&self.pools, &spec))
             .await
             .map_err(|_| CreateError::Timeout(limit))??;
-        core.hand_out(waiting, spec, promise, begin).await
+        core.hand_out(waiting, spec, birth, promise, begin).await
     }
 
     /// Keeps sandboxes like `spec` ready from now on, as many as the settings of the pools say.

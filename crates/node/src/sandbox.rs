@@ -36,6 +36,17 @@ impl From<spawner::Usage> for Usage {
     }
 }
 
+/// How a sandbox ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// What it had used.
+    pub usage: Usage,
+    /// The signal that ended its first process, 0 if none did.
+    pub signal: i32,
+    /// Whether the spawner was lost: then nothing else is known.
+    pub lost: bool,
+}
+
 /// What a sandbox needs for as long as it lives.
 pub(crate) struct Kept {
     /// Its resolver.
@@ -189,6 +200,19 @@ impl Sandbox {
     /// Waits for its end, whoever brings it about.
     pub async fn ended(&self) -> Usage {
         wait_gone(&mut self.end.clone()).await.usage.into()
+    }
+
+    /// Its end, to be waited for without holding the sandbox.
+    pub fn end(&self) -> impl Future<Output = End> + Send + use<> {
+        let mut end = self.end.clone();
+        async move {
+            let gone = wait_gone(&mut end).await;
+            End {
+                usage: gone.usage.into(),
+                signal: gone.signal,
+                lost: gone.lost,
+            }
+        }
     }
 
     /// Whether it ended because the spawner was lost; then nothing is known of its end.

@@ -199,6 +199,11 @@ impl TemplateStore {
         })
     }
 
+    /// Whether there is a template of that name: one look at the disk.
+    pub fn contains(&self, name: &TemplateName) -> bool {
+        name.is_host() || self.place(name).join(ROOTFS).is_dir()
+    }
+
     /// Everything about a template.
     ///
     /// # Errors

@@ -15,6 +15,7 @@
 //! | commands | [`process`], [`input`] |
 //! | files' contents | [`file`] |
 //! | directories and names | [`filesystem`] |
+//! | a client's own requests | [`pass`] |
 
 mod call;
 mod connection;
@@ -23,12 +24,14 @@ pub mod file;
 pub mod filesystem;
 pub mod input;
 pub mod limits;
+pub mod pass;
 pub mod process;
 
 pub use error::AgentError;
 pub use file::FileStream;
 pub use input::InputStream;
 pub use limits::AgentLimits;
+pub use pass::PassBody;
 pub use process::{ProcessEnd, ProcessEvent, ProcessStream, StartRequest};
 
 use connection::Pool;

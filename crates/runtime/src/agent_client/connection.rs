@@ -79,13 +79,13 @@ impl HttpBody for Body {
     }
 }
 
-type Driver = http1::Connection<TokioIo<UnixStream>, Body>;
+pub(super) type Driver = http1::Connection<TokioIo<UnixStream>, Body>;
 
 /// One connection. It makes progress only while somebody waits through [`Connection::drive`]:
 /// so no task and no other thread is between a caller and the socket.
 pub(super) struct Connection {
     sender: http1::SendRequest<Body>,
-    driver: Option<Driver>,
+    pub(super) driver: Option<Driver>,
     home: Arc<Pool>,
 }
 
@@ -127,6 +127,13 @@ impl Connection {
     /// Gives it back for the next call, if it can take one.
     pub(super) async fn give_back(mut self) {
         if self.is_usable().await {
+            self.give_back_now();
+        }
+    }
+
+    /// Gives it back if it can take another call at this moment.
+    pub(super) fn give_back_now(self) {
+        if self.driver.is_some() && self.sender.is_ready() {
             let home = Arc::clone(&self.home);
             let mut kept = home.kept.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.len() < KEPT {
@@ -137,7 +144,7 @@ impl Connection {
 }
 
 /// Lets a connection read and write what it can; forgets its driver once it is over.
-fn advance(driver: &mut Option<Driver>, context: &mut Context<'_>) {
+pub(super) fn advance(driver: &mut Option<Driver>, context: &mut Context<'_>) {
     if let Some(running) = driver
         && Pin::new(running).poll(context).is_ready()
     {
