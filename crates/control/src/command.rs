@@ -1,0 +1,91 @@
+//! What can be asked about sandboxes, and what is answered.
+
+use crate::list::{ListQuery, Page};
+use soulbox_model::{
+    Event, Isolation, Lifecycle, Limits, NetworkMode, Phases, SandboxId, SandboxRecord,
+    TemplateName,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A sandbox that is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateRequest {
+    /// What it is made from.
+    pub template: TemplateName,
+    /// How long it lives unless that is changed.
+    pub timeout: Duration,
+    /// What becomes of it by itself.
+    pub lifecycle: Lifecycle,
+    /// Notes of its owner.
+    pub metadata: BTreeMap<String, String>,
+    /// Variables of every command in it. They are handed to its agent and kept nowhere else.
+    pub variables: BTreeMap<String, String>,
+    /// What it reaches.
+    pub network: NetworkMode,
+    /// Rules for its network as they were given.
+    pub network_rules: Option<serde_json::Value>,
+    /// Whether requests to its agent need its token.
+    pub secure: bool,
+    /// Whether requests to its own ports need its traffic token.
+    pub private_traffic: bool,
+    /// What its own ports are told as the host's name.
+    pub mask_host: Option<String>,
+    /// The level of isolation.
+    pub isolation: Isolation,
+    /// What it may use; the node's defaults when absent.
+    pub limits: Option<Limits>,
+}
+
+/// What can be asked about sandboxes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SandboxCommand {
+    /// Make one.
+    Create(Box<CreateRequest>),
+    /// Tell about one that lives.
+    Get(SandboxId),
+    /// List those that live.
+    List(ListQuery),
+    /// End one.
+    Kill(SandboxId),
+    /// Give it so much time from now, which may be less than it had.
+    SetTimeout(SandboxId, Duration),
+    /// Give it so much time from now, if that is more than it has.
+    Extend(SandboxId, Duration),
+    /// Resume it if it is paused, and extend its time.
+    Connect(SandboxId, Duration),
+    /// Stop it with everything in memory.
+    Pause(SandboxId),
+    /// Keep other rules for its network.
+    SetNetwork(SandboxId, Option<serde_json::Value>),
+    /// What happened to it, also after its end.
+    Events(SandboxId),
+}
+
+/// What is told about a sandbox.
+#[derive(Debug, Clone)]
+pub struct SandboxView {
+    /// Its record.
+    pub record: SandboxRecord,
+    /// Its token, if it has one.
+    pub access_token: Option<String>,
+    /// The token of its own ports, if they need one.
+    pub traffic_token: Option<String>,
+    /// Where the time of its create went; empty for an older one.
+    pub phases: Phases,
+}
+
+/// What is answered.
+#[derive(Debug, Clone)]
+pub enum SandboxReply {
+    /// About one sandbox.
+    Sandbox(Box<SandboxView>),
+    /// About one sandbox that had to be resumed.
+    Resumed(Box<SandboxView>),
+    /// About several.
+    Page(Page),
+    /// What happened.
+    Events(Vec<Event>),
+    /// It is done.
+    Done,
+}

@@ -1,0 +1,365 @@
+//! Who keeps the sandboxes of one node: takes commands, holds what lives, ends what is over.
+
+use crate::admission::Admission;
+use crate::command::{SandboxCommand, SandboxReply, SandboxView};
+use crate::error::ControlError;
+use crate::keys::Keys;
+use crate::life::follow;
+use crate::list::{self, ListQuery, Page};
+use crate::live::Live;
+use crate::records::Records;
+use crate::token::{NodeSecret, Purpose, SecretError};
+use soulbox_model::{
+    EndCause, Event, EventKind, Moment, SandboxEnd, SandboxId, SandboxRecord, SandboxState, TeamId,
+    TemplateName,
+};
+use soulbox_node::Node;
+use soulbox_node::template::TemplateStore;
+use soulbox_settings::Settings;
+use soulbox_store::{StateStore, StoreError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+/// How often what ended long ago is forgotten.
+const TIDY: Duration = Duration::from_secs(600);
+
+/// A control that cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Tokens cannot be derived.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The records cannot be read.
+    #[error("cannot read the records")]
+    Store(#[from] StoreError),
+}
+
+/// The life of all sandboxes of one node.
+pub struct Control {
+    pub(crate) node: Arc<Node>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) records: Records,
+    pub(crate) admission: Admission,
+    pub(crate) templates: TemplateStore,
+    secret: NodeSecret,
+    keys: Keys,
+    live: RwLock<HashMap<SandboxId, Arc<Live>>>,
+    being_built: RwLock<HashSet<TemplateName>>,
+}
+
+impl Control {
+    /// Takes over what the records say, and what still runs.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(
+        node: Arc<Node>,
+        store: Arc<dyn StateStore>,
+    ) -> Result<Arc<Self>, StartError> {
+        let settings = Arc::clone(node.settings());
+        let server = &settings.server;
+        let secret = NodeSecret::open(&settings.paths.data_dir)?;
+        let records = Records::new(store);
+        let keys = Keys::load(&records).await?;
+        let admission = Admission::new(
+            server.creates as usize,
+            server.queue as usize,
+            server.queue_wait,
+        );
+        let control = Arc::new(Self {
+            admission,
+            templates: TemplateStore::new(&settings.paths.data_dir),
+            node,
+            settings,
+            records,
+            secret,
+            keys,
+            live: RwLock::default(),
+            being_built: RwLock::default(),
+        });
+        control.recover().await?;
+        tokio::spawn(tidy(Arc::downgrade(&control)));
+        Ok(control)
+    }
+
+    /// What the server was set to.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// The engine.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The keys of the programming interface.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The records.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// The node's secret.
+    pub fn secret(&self) -> &NodeSecret {
+        &self.secret
+    }
+
+    /// Does what a team asks.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn execute(
+        self: &Arc<Self>,
+        team: &TeamId,
+        command: SandboxCommand,
+    ) -> Result<SandboxReply, ControlError> {
+        match command {
+            SandboxCommand::Create(request) => {
+                let live = self.create(team, *request).await?;
+                Ok(SandboxReply::Sandbox(Box::new(self.view(&live))))
+            }
+            SandboxCommand::Get(id) => {
+                let live = self.of(team, &id)?;
+                Ok(SandboxReply::Sandbox(Box::new(self.view(&live))))
+            }
+            SandboxCommand::List(query) => Ok(SandboxReply::Page(self.list(team, &query))),
+            SandboxCommand::Kill(id) => {
+                let live = self.of(team, &id)?;
+                self.end(&live, EndCause::Killed, "a request asked for it")
+                    .await;
+                Ok(SandboxReply::Done)
+            }
+            SandboxCommand::SetTimeout(id, timeout) => {
+                let live = self.of(team, &id)?;
+                self.set_timeout(&live, timeout).await?;
+                Ok(SandboxReply::Done)
+            }
+            SandboxCommand::Extend(id, timeout) => {
+                let live = self.of(team, &id)?;
+                self.extend(&live, timeout).await?;
+                Ok(SandboxReply::Done)
+            }
+            SandboxCommand::Connect(id, timeout) => self.connect(team, &id, timeout).await,
+            SandboxCommand::Pause(id) => {
+                let live = self.of(team, &id)?;
+                self.pause(&live, "a request asked for it").await?;
+                Ok(SandboxReply::Done)
+            }
+            SandboxCommand::SetNetwork(id, rules) => {
+                let live = self.of(team, &id)?;
+                live.lock().network_rules = rules;
+                self.keep(&live, event(EventKind::NetworkSet, "")).await?;
+                Ok(SandboxReply::Done)
+            }
+            SandboxCommand::Events(id) => {
+                let events = self.records.events(team, &id).await?;
+                Ok(SandboxReply::Events(events))
+            }
+        }
+    }
+
+    pub(crate) fn is_being_built(&self, name: &TemplateName) -> bool {
+        let built = self
+            .being_built
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        built.contains(name)
+    }
+
+    pub(crate) fn set_being_built(&self, name: TemplateName, being_built: bool) {
+        let mut built = self
+            .being_built
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        match being_built {
+            true => built.insert(name),
+            false => built.remove(&name),
+        };
+    }
+
+    /// A live sandbox, whosever it is: for traffic, which brings a token instead of a key.
+    pub fn find(&self, id: &SandboxId) -> Option<Arc<Live>> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        live.get(id).cloned()
+    }
+
+    /// All live sandboxes.
+    pub fn all(&self) -> Vec<Arc<Live>> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        live.values().cloned().collect()
+    }
+
+    /// A live sandbox of a team.
+    pub(crate) fn of(&self, team: &TeamId, id: &SandboxId) -> Result<Arc<Live>, ControlError> {
+        self.find(id)
+            .filter(|live| live.lock().team == *team)
+            .ok_or_else(|| ControlError::NoSandbox(id.to_string()))
+    }
+
+    pub(crate) fn view(&self, live: &Live) -> SandboxView {
+        self.view_of(live.record(), live.phases().clone())
+    }
+
+    fn view_of(&self, record: SandboxRecord, phases: soulbox_model::Phases) -> SandboxView {
+        let token = |purpose| self.secret.token(purpose, &record.id);
+        SandboxView {
+            access_token: record.secure.then(|| token(Purpose::Agent)),
+            traffic_token: record.private_traffic.then(|| token(Purpose::Traffic)),
+            record,
+            phases,
+        }
+    }
+
+    fn list(&self, team: &TeamId, query: &ListQuery) -> Page {
+        let all = self.all();
+        let records = all.iter().map(|live| live.record());
+        let records = records.filter(|record| record.team == *team).collect();
+        let (chosen, next) = list::choose(query, records);
+        let view = |record| self.view_of(record, soulbox_model::Phases::default());
+        Page {
+            sandboxes: chosen.into_iter().map(view).collect(),
+            next,
+        }
+    }
+
+    async fn set_timeout(&self, live: &Live, timeout: Duration) -> Result<(), ControlError> {
+        self.check_timeout(timeout)?;
+        live.lock().set_timeout(Moment::now(), timeout);
+        live.time_changed.notify_one();
+        self.keep(live, event(EventKind::TimeoutSet, &format!("{timeout:?}")))
+            .await
+    }
+
+    async fn extend(&self, live: &Live, timeout: Duration) -> Result<(), ControlError> {
+        self.check_timeout(timeout)?;
+        if !live.lock().extend(Moment::now(), timeout) {
+            return Ok(());
+        }
+        live.time_changed.notify_one();
+        self.keep(live, event(EventKind::TimeoutSet, &format!("{timeout:?}")))
+            .await
+    }
+
+    pub(crate) fn check_timeout(&self, timeout: Duration) -> Result<(), ControlError> {
+        let most = self.settings.server.max_timeout;
+        if timeout > most {
+            let reason = format!("{timeout:?} is more than {most:?} (setting server.max_timeout)");
+            return Err(ControlError::invalid("timeout", reason));
+        }
+        Ok(())
+    }
+
+    async fn connect(
+        self: &Arc<Self>,
+        team: &TeamId,
+        id: &SandboxId,
+        timeout: Duration,
+    ) -> Result<SandboxReply, ControlError> {
+        let live = self.of(team, id)?;
+        self.check_timeout(timeout)?;
+        let paused = live.lock().state == SandboxState::Paused;
+        if paused
+            && self
+                .resume(&live, timeout, "a request asked for it")
+                .await?
+        {
+            return Ok(SandboxReply::Resumed(Box::new(self.view(&live))));
+        }
+        self.extend(&live, timeout).await?;
+        Ok(SandboxReply::Sandbox(Box::new(self.view(&live))))
+    }
+
+    /// Keeps a changed record and what happened.
+    pub(crate) async fn keep(&self, live: &Live, event: Event) -> Result<(), ControlError> {
+        let record = live.record();
+        self.records.change(&record, &event).await?;
+        Ok(())
+    }
+
+    /// Takes in a sandbox that lives from now on, and follows its time and its end.
+    pub(crate) async fn take_in(self: &Arc<Self>, live: Arc<Live>) {
+        let Some(sandbox) = live.sandbox().await else {
+            return;
+        };
+        let end = sandbox.end();
+        drop(sandbox);
+        let mut all = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(live.id(), Arc::clone(&live));
+        drop(all);
+        tokio::spawn(follow(Arc::downgrade(self), live, end));
+    }
+
+    /// Lets go of a sandbox that lives no more.
+    pub(crate) fn forget(&self, id: &SandboxId) {
+        let mut all = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        all.remove(id);
+    }
+
+    /// Marks what lived before and does no more.
+    async fn recover(self: &Arc<Self>) -> Result<(), StartError> {
+        for mut record in self.records.live().await? {
+            let end = SandboxEnd {
+                cause: EndCause::Lost,
+                at: Moment::now(),
+                detail: "it was gone when the server started".to_owned(),
+            };
+            let ended = end_event(&end);
+            record.end(end);
+            self.records.end(&record, &ended).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops: lets nobody in and ends what lives.
+    pub async fn stop(self: &Arc<Self>) {
+        self.admission.close();
+        let ends = self.all().into_iter().map(|live| {
+            let control = Arc::clone(self);
+            tokio::spawn(async move {
+                control
+                    .end(&live, EndCause::ServerStopped, "the server was stopped")
+                    .await;
+            })
+        });
+        for end in ends.collect::<Vec<_>>() {
+            let _ = end.await;
+        }
+    }
+}
+
+/// Forgets, now and then, what ended long ago.
+async fn tidy(control: Weak<Control>) {
+    while let Some(control) = control.upgrade() {
+        let keep = control.settings.server.keep_ended as usize;
+        if let Err(error) = control.records.prune(keep).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "records of ended sandboxes were not removed");
+        }
+        drop(control);
+        tokio::time::sleep(TIDY).await;
+    }
+}
+
+/// Something that happened now.
+pub(crate) fn event(kind: EventKind, detail: &str) -> Event {
+    Event {
+        at: Moment::now(),
+        kind,
+        cause: None,
+        detail: detail.to_owned(),
+    }
+}
+
+/// An end, as an event.
+pub(crate) fn end_event(end: &SandboxEnd) -> Event {
+    Event {
+        at: end.at,
+        kind: EventKind::Ended,
+        cause: Some(end.cause),
+        detail: end.detail.clone(),
+    }
+}

@@ -1,0 +1,142 @@
+//! Making a sandbox.
+
+use crate::command::CreateRequest;
+use crate::control::{Control, event};
+use crate::error::ControlError;
+use crate::live::Live;
+use soulbox_model::{
+    EndCause, EventKind, Moment, SandboxEnd, SandboxId, SandboxRecord, SandboxSpec, SandboxState,
+    TeamId,
+};
+use soulbox_node::tree_source::TreeError;
+use soulbox_node::{Birth, CreateError, Sandbox};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// When to come again if the machine has no place.
+const RETRY: Duration = Duration::from_secs(2);
+
+impl Control {
+    /// Makes a sandbox; it is made and kept even if the caller goes away meanwhile.
+    pub(crate) async fn create(
+        self: &Arc<Self>,
+        team: &TeamId,
+        request: CreateRequest,
+    ) -> Result<Arc<Live>, ControlError> {
+        if request.timeout.is_zero() {
+            return Err(ControlError::invalid("timeout", "it must be at least 1 s"));
+        }
+        self.check_timeout(request.timeout)?;
+        let _permit = self.admission.enter().await?;
+        let (control, team) = (Arc::clone(self), team.clone());
+        let making = tokio::spawn(async move { control.make(team, request).await });
+        making.await.unwrap_or(Err(ControlError::Stopping))
+    }
+
+    async fn make(
+        self: &Arc<Self>,
+        team: TeamId,
+        request: CreateRequest,
+    ) -> Result<Arc<Live>, ControlError> {
+        let birth = Birth {
+            variables: request.variables.clone(),
+            ..Birth::default()
+        };
+        let record = self.record(team, birth.id.clone(), &request);
+        let spec = SandboxSpec {
+            template: request.template,
+            isolation: request.isolation,
+            limits: record.limits,
+            network: request.network,
+            mounts: Vec::new(),
+        };
+        // The record is kept while the sandbox is made: the disk's time is not added to the create's.
+        let created = event(EventKind::Created, "");
+        let make = self.node.create_as(spec, birth);
+        let (made, kept) = tokio::join!(make, self.records.create(&record, &created));
+        let sandbox = match (made, kept) {
+            (Ok(sandbox), Ok(())) => sandbox,
+            (made, kept) => return Err(self.undo(record, made, kept.err()).await),
+        };
+        let live = Arc::new(Live::new(record, sandbox));
+        self.take_in(Arc::clone(&live)).await;
+        Ok(live)
+    }
+
+    fn record(&self, team: TeamId, id: SandboxId, request: &CreateRequest) -> SandboxRecord {
+        let now = Moment::now();
+        SandboxRecord {
+            id,
+            team,
+            template: request.template.clone(),
+            state: SandboxState::Running,
+            started_at: now,
+            end_at: now.plus(request.timeout),
+            timeout: request.timeout,
+            lifecycle: request.lifecycle,
+            metadata: request.metadata.clone(),
+            limits: request
+                .limits
+                .unwrap_or_else(|| self.settings.sandbox.limits()),
+            network: request.network,
+            network_rules: request.network_rules.clone(),
+            secure: request.secure,
+            private_traffic: request.private_traffic,
+            mask_host: request.mask_host.clone(),
+            isolation: request.isolation,
+            ended: None,
+        }
+    }
+
+    /// Takes back what was made when the other half failed.
+    async fn undo(
+        &self,
+        mut record: SandboxRecord,
+        made: Result<Sandbox, CreateError>,
+        kept: Option<soulbox_store::StoreError>,
+    ) -> ControlError {
+        let template = record.template.to_string();
+        let failed = match made {
+            Ok(sandbox) => {
+                sandbox.destroy().await;
+                None
+            }
+            Err(error) => Some(error),
+        };
+        if let Some(error) = kept {
+            return error.into();
+        }
+        let Some(error) = failed else {
+            return ControlError::Stopping;
+        };
+        record.end(SandboxEnd {
+            cause: EndCause::NotStarted,
+            at: Moment::now(),
+            detail: error.to_string(),
+        });
+        if let Err(error) = self.records.remove(&record).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(sandbox = %record.id, error, "the record of a failed create stays until the next start");
+        }
+        refused(error, template)
+    }
+}
+
+/// What a failed create means for the one who asked.
+fn refused(error: CreateError, template: String) -> ControlError {
+    let busy = |reason: String| ControlError::Busy {
+        reason,
+        retry: RETRY,
+    };
+    match error {
+        CreateError::Template(TreeError::Missing(_)) => ControlError::NoTemplate(template),
+        CreateError::Limit(error) => ControlError::invalid("limits", error.to_string()),
+        CreateError::Admission(error) => busy(error.to_string()),
+        CreateError::Lease(error) => busy(error.to_string()),
+        CreateError::NoInternet => {
+            ControlError::invalid("allow_internet_access", error.to_string())
+        }
+        CreateError::Stopping => ControlError::Stopping,
+        error => ControlError::Create(error),
+    }
+}

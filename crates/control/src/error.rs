@@ -1,0 +1,110 @@
+//! Why a command was refused or failed. Each door maps these to its wire's shape, once.
+
+use soulbox_model::{SandboxId, SandboxState, StateError};
+use soulbox_node::{CreateError, PauseError};
+use soulbox_runtime::agent_client::AgentError;
+use soulbox_runtime::native::driver::DriverError;
+use soulbox_store::StoreError;
+use std::time::Duration;
+
+/// A command that was refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// No such sandbox, for this team.
+    #[error("sandbox {0:?} was not found")]
+    NoSandbox(String),
+    /// No such template.
+    #[error("template {0:?} was not found")]
+    NoTemplate(String),
+    /// The template is being built.
+    #[error("template {0:?} is being built; try again in a moment")]
+    TemplateNotReady(String),
+    /// A value that cannot be taken.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// The field that holds it.
+        field: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// The sandbox's state does not allow it.
+    #[error("sandbox {id} is {}", .state.as_str())]
+    State {
+        /// The sandbox.
+        id: SandboxId,
+        /// Where it stands.
+        state: SandboxState,
+    },
+    /// The sandbox ended while it was being worked on.
+    #[error("sandbox {0} has ended")]
+    Ended(SandboxId),
+    /// Too many wait already, or it waited too long.
+    #[error("too many sandboxes are asked for at once: {reason}; try again in {retry:?}")]
+    Busy {
+        /// What is too many.
+        reason: String,
+        /// When to try again.
+        retry: Duration,
+    },
+    /// What was asked for is not built.
+    #[error("{0}")]
+    NotBuilt(&'static str),
+    /// The same idempotency key came with another request.
+    #[error("idempotency key {0:?} was used with another request")]
+    KeyReused(String),
+    /// The engine could not make a sandbox.
+    #[error("cannot make the sandbox")]
+    Create(#[source] CreateError),
+    /// The engine could not change a sandbox.
+    #[error("cannot change sandbox {id}")]
+    Driver {
+        /// The sandbox.
+        id: SandboxId,
+        /// Why.
+        #[source]
+        source: DriverError,
+    },
+    /// The engine could not pause or resume a sandbox.
+    #[error("cannot pause or resume sandbox {id}")]
+    Pause {
+        /// The sandbox.
+        id: SandboxId,
+        /// Why.
+        #[source]
+        source: PauseError,
+    },
+    /// The agent did not do what it was asked.
+    #[error("the agent of sandbox {id} failed")]
+    Agent {
+        /// The sandbox.
+        id: SandboxId,
+        /// Why.
+        #[source]
+        source: AgentError,
+    },
+    /// The record cannot be kept.
+    #[error("cannot keep the record")]
+    Store(#[from] StoreError),
+    /// The server is being stopped.
+    #[error("the server is being stopped")]
+    Stopping,
+}
+
+impl ControlError {
+    /// A value that cannot be taken.
+    pub fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::Invalid {
+            field,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl From<StateError> for ControlError {
+    fn from(error: StateError) -> Self {
+        Self::State {
+            id: error.id,
+            state: error.state,
+        }
+    }
+}

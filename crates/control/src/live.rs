@@ -1,0 +1,68 @@
+//! One live sandbox: its record, the way to it, its time and its end.
+
+use soulbox_model::{Phases, SandboxId, SandboxRecord};
+use soulbox_node::Sandbox;
+use soulbox_runtime::agent_client::AgentClient;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
+
+/// A sandbox that lives.
+pub struct Live {
+    record: Mutex<SandboxRecord>,
+    phases: Phases,
+    agent: AgentClient,
+    sandbox: Arc<RwLock<Option<Sandbox>>>,
+    /// Told when its time was changed.
+    pub(crate) time_changed: Notify,
+    /// Held while it is paused, resumed or ended: one of these at a time.
+    pub(crate) turn: tokio::sync::Mutex<()>,
+}
+
+impl Live {
+    pub(crate) fn new(record: SandboxRecord, sandbox: Sandbox) -> Self {
+        Self {
+            record: Mutex::new(record),
+            phases: sandbox.phases().clone(),
+            agent: sandbox.agent().clone(),
+            sandbox: Arc::new(RwLock::new(Some(sandbox))),
+            time_changed: Notify::new(),
+            turn: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Its record as it is now.
+    pub fn record(&self) -> SandboxRecord {
+        self.lock().clone()
+    }
+
+    /// Its id.
+    pub fn id(&self) -> SandboxId {
+        self.lock().id.clone()
+    }
+
+    /// The way to its agent.
+    pub fn agent(&self) -> &AgentClient {
+        &self.agent
+    }
+
+    /// Where the time of its create went.
+    pub(crate) fn phases(&self) -> &Phases {
+        &self.phases
+    }
+
+    /// Its record, to look at or change for a moment.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SandboxRecord> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The engine's sandbox; none once it is being ended. Ending waits for who holds this.
+    pub(crate) async fn sandbox(&self) -> Option<OwnedRwLockReadGuard<Option<Sandbox>, Sandbox>> {
+        let guard = Arc::clone(&self.sandbox).read_owned().await;
+        OwnedRwLockReadGuard::try_map(guard, Option::as_ref).ok()
+    }
+
+    /// Takes the engine's sandbox in order to end it.
+    pub(crate) async fn take(&self) -> Option<Sandbox> {
+        self.sandbox.write().await.take()
+    }
+}
