@@ -1,0 +1,79 @@
+//! Which way a request goes: to a sandbox, or to the programming interface.
+
+use crate::error::ApiError;
+use crate::{e2b, traffic};
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use soulbox_control::Control;
+use std::sync::Arc;
+use tower::ServiceExt as _;
+
+/// What every request needs.
+#[derive(Clone)]
+pub(crate) struct Gateway {
+    pub(crate) control: Arc<Control>,
+    pub(crate) signed: Arc<traffic::signature::Seekers>,
+    routes: Arc<Router>,
+}
+
+impl Gateway {
+    pub(crate) fn new(control: Arc<Control>) -> Self {
+        let bare = Self {
+            control,
+            signed: Arc::default(),
+            routes: Arc::default(),
+        };
+        let routes = Router::new()
+            .route("/health", get(health))
+            .merge(e2b::routes())
+            .fallback(nowhere)
+            .method_not_allowed_fallback(wrong_method)
+            .with_state(bare.clone());
+        Self {
+            routes: Arc::new(routes),
+            ..bare
+        }
+    }
+}
+
+/// Answers one request.
+pub(crate) async fn answer(gateway: &Gateway, request: Request<Incoming>) -> Response {
+    match traffic::target::of(request.headers(), request.uri()) {
+        Ok(Some(target)) => traffic::serve(gateway, target, request).await,
+        Ok(None) => match traffic::signature::sought(gateway, &request) {
+            Some(Ok(target)) => traffic::serve(gateway, target, request).await,
+            Some(Err(error)) => error.into_response(),
+            None => {
+                let request = request.map(Body::new);
+                let routes = Router::clone(&gateway.routes);
+                let answered = routes.oneshot(request).await;
+                answered.unwrap_or_else(|never| match never {})
+            }
+        },
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn health() -> Response {
+    let version = env!("CARGO_PKG_VERSION");
+    axum::Json(serde_json::json!({ "status": "ok", "version": version })).into_response()
+}
+
+async fn nowhere(request: Request<Body>) -> ApiError {
+    let shown: String = request.uri().path().chars().take(200).collect();
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at {} {shown}", request.method()),
+    )
+}
+
+async fn wrong_method(method: Method) -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{method} is not allowed here"),
+    )
+}

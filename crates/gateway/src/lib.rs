@@ -1,0 +1,27 @@
+//! The public door: one listener for every wire surface and for the traffic to sandboxes. Knows
+//! wire formats and nothing of Linux.
+//!
+//! ```text
+//!  connection ─▶ server ─▶ door ─┬─ names a sandbox ─▶ traffic ─▶ its agent, or a port in it
+//!                                └─ names none ──────▶ e2b, native ─▶ control
+//! ```
+//!
+//! | What | File |
+//! |---|---|
+//! | accepting, time limits of connections, stopping | [`server`] |
+//! | which way a request goes | `door` |
+//! | whose key it is | `auth` |
+//! | bodies: bounded, with the name of a wrong field | `body` |
+//! | failures on the wire | [`error`] |
+//! | requests to a sandbox | `traffic` |
+//! | E2B's control plane | `e2b` |
+
+mod auth;
+mod body;
+mod door;
+mod e2b;
+pub mod error;
+pub mod server;
+mod traffic;
+
+pub use server::{Server, ServerError};
