@@ -3,7 +3,9 @@
 pub(crate) mod limit;
 pub(crate) mod sandbox;
 
-use crate::cmd::{bench, completion, config, doctor, ended, run, shell, template, version};
+use crate::cmd::{
+    bench, completion, config, doctor, ended, env, run, serve, shell, template, version,
+};
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
@@ -82,6 +84,10 @@ impl Global {
 pub(crate) enum Verb {
     /// Run a piece of code in a fresh sandbox
     Run(Box<run::Args>),
+    /// Serve sandboxes to E2B's SDKs and other clients
+    Serve(serve::Args),
+    /// Print the variables that point E2B's SDKs to this machine's server
+    Env(env::Args),
     /// Open a shell in a fresh sandbox
     Shell(Box<shell::Args>),
     /// List, build, remove and inspect templates

@@ -5,7 +5,9 @@ pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod ended;
+pub(crate) mod env;
 pub(crate) mod run;
+pub(crate) mod serve;
 pub(crate) mod shell;
 pub(crate) mod template;
 pub(crate) mod version;
@@ -22,6 +24,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
     let global = &cli.global;
     match cli.verb {
         Verb::Run(args) => run::run(global, &args),
+        Verb::Serve(args) => serve::run(global, &args),
+        Verb::Env(args) => env::run(global, &args),
         Verb::Shell(args) => shell::run(global, &args),
         Verb::Doctor(args) => doctor::run(global, &args),
         Verb::Ended(args) => ended::run(global, &args),

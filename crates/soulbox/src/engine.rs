@@ -81,6 +81,16 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(|error| Failure::new(Exit::INTERNAL, "cannot start").because(&error))
 }
 
+/// A runtime for a server, which has many things to do at once.
+pub(crate) fn server_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    check_descriptors()?;
+    take_rights()?;
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    built.map_err(|error| Failure::new(Exit::INTERNAL, "cannot start").because(&error))
+}
+
 /// Starts the engine.
 pub(crate) async fn start(settings: Settings) -> Result<Arc<Node>, Failure> {
     terminal::log(&settings.log.level);

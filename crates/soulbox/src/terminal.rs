@@ -27,6 +27,11 @@ pub(crate) fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
+/// Whether a person reads stdout.
+pub(crate) fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// Whether reading stdin does no harm: Linux stops a program in the background of a terminal
 /// (`soulbox run … &`) that reads from it.
 pub(crate) fn stdin_may_be_read() -> bool {
