@@ -170,6 +170,33 @@ const ATTEMPTS: &[Attempt] = &[
         Same,
     ),
     both(
+        "have Linux compile a filter for a socket",
+        "rule = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0xffff))\n\
+         socket.socket(2, 2).setsockopt(1, 26, struct.pack('HxxxxxxQ', 1, ctypes.addressof(rule)))",
+        "EPERM",
+        Same,
+    ),
+    both(
+        "have Linux compile a filter that spreads connections",
+        "rule = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0))\n\
+         s = socket.socket(2, 2); s.setsockopt(1, 15, 1); s.bind(('127.0.0.1', 0))\n\
+         s.setsockopt(1, 51, struct.pack('HxxxxxxQ', 1, ctypes.addressof(rule)))",
+        "EPERM",
+        Same,
+    ),
+    both(
+        "attach a BPF program to a socket",
+        "socket.socket(2, 2).setsockopt(1, 50, struct.pack('i', -1))",
+        "EPERM",
+        Looked,
+    ),
+    both(
+        "have Linux speak TLS on a socket",
+        "socket.socket().setsockopt(6, 31, b'tls')",
+        "EPERM",
+        Looked,
+    ),
+    both(
         "forge the process id on a Unix socket",
         "a, b = socket.socketpair()\n\
          a.sendmsg([b'x'], [(1, 2, struct.pack('iII', 1, os.getuid(), os.getgid()))])",
