@@ -1,7 +1,7 @@
 //! The limits of the group above all sandboxes: what they leave to the machine.
 
 use super::Controller;
-use super::limit::{CPU_PERIOD_US, quota, shares};
+use super::limit::{CPU_PERIOD_US, TCP_FILE, TCP_PART, quota, shares};
 use super::write_file;
 use crate::native::step::{Step, StepError};
 use rustix::fd::BorrowedFd;
@@ -42,9 +42,12 @@ fn files(v2: bool, controller: Controller, ceiling: &Ceiling) -> Vec<(&'static s
     };
     match (controller, v2) {
         (Controller::Memory, true) => vec![("memory.max", bound(ceiling.memory, "max"))],
-        (Controller::Memory, false) => {
-            vec![("memory.limit_in_bytes", bound(ceiling.memory, "-1"))]
-        }
+        (Controller::Memory, false) => vec![
+            ("memory.limit_in_bytes", bound(ceiling.memory, "-1")),
+            // Also what sandboxes' own limits would otherwise do again and again: it has Linux
+            // change its own code for counting, as long as any group counts.
+            (TCP_FILE, bound(ceiling.memory / TCP_PART, "-1")),
+        ],
         (Controller::Pids, _) => vec![("pids.max", bound(ceiling.pids, "max"))],
         (Controller::Cpu, true) => vec![
             ("cpu.weight", ceiling.cpu_weight.to_string()),
@@ -86,7 +89,7 @@ mod tests {
         );
         assert_eq!(
             none(false),
-            "memory.limit_in_bytes=-1 cpu.shares=1024 cpu.cfs_quota_us=-1 pids.max=max"
+            "memory.limit_in_bytes=-1 memory.kmem.tcp.limit_in_bytes=-1 cpu.shares=1024 cpu.cfs_quota_us=-1 pids.max=max"
         );
     }
 

@@ -8,6 +8,14 @@ use soulbox_wire::spawner::CgroupLimits;
 /// (Documentation/scheduler/sched-bwc.rst).
 pub(super) const CPU_PERIOD_US: u64 = 100_000;
 
+/// The part of a sandbox's memory that v1 lets its TCP connections hold besides, one in so many. v1
+/// counts what is on its way over TCP by itself, and only where it has a limit; without one a sandbox
+/// could fill connections to itself with all that the machine has for TCP. v2 counts it as memory.
+pub(super) const TCP_PART: u64 = 4;
+
+/// The file of that limit.
+pub(super) const TCP_FILE: &str = "memory.kmem.tcp.limit_in_bytes";
+
 /// The share that Linux gives by itself, on cgroup v2's scale.
 const USUAL_WEIGHT: u32 = 100;
 
@@ -74,6 +82,7 @@ impl Part {
         } else {
             self.write_if_there("memory.memsw.limit_in_bytes", &memory)?;
         }
+        self.write_if_there(TCP_FILE, &(limits.memory / TCP_PART).to_string())?;
         if special {
             let soft = if reserved > 0 {
                 reserved.to_string()
