@@ -2,7 +2,7 @@
 
 use crate::ground::Ground;
 use crate::report::{Made, Report};
-use serde_json::Value;
+use crate::run::run;
 use soulbox_tests::Soulbox;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ const HANGS: &[(&str, &str, &str)] = &[
         "timed_out",
     ),
     (
-        "a parent that waits in vfork",
+        "a parent in an uninterruptible wait (vfork, state D)",
         "import ctypes, os, time\n\
         # The child shares its parent's memory and never goes on.\n\
         libc = ctypes.CDLL(None)\nlibc.syscall(56, 0x4100 | 17, 0, 0, 0, 0) or time.sleep(99)",
@@ -110,25 +110,10 @@ async fn what_will_not_end_is_ended() {
         let user = ["user", "root"][number % 2];
         let begin = Instant::now();
         let limit = format!("{}s", LIMIT.as_secs());
-        let words = [
-            "run",
-            "--json",
-            "--template",
-            "host",
-            "--user",
-            user,
-            "--pids",
-            "64",
-            "--timeout",
-            &limit,
-            "-c",
-            code,
-        ];
-        let ended = tokio::task::block_in_place(|| soulbox.run(words));
-        let told: Value = serde_json::from_slice(&ended.stdout).unwrap_or_default();
-        let cause = told["cause"].as_str().unwrap_or("nothing").to_owned();
-        if cause != *expected {
-            problems.push(format!("{what}: {cause}: {told} {}", ended.stderr));
+        let flags = ["--pids", "64", "--timeout", &limit];
+        let told = run(&soulbox, (user, "python"), &flags, code);
+        if told.cause != *expected {
+            problems.push(format!("{what}: {}", told.all));
         }
         if begin.elapsed() > LIMIT + GRACE {
             problems.push(format!("{what}: took {:?}", begin.elapsed()));
@@ -136,7 +121,7 @@ async fn what_will_not_end_is_ended() {
         report.add(Made {
             tries: (*what).to_owned(),
             user,
-            refusal: cause,
+            refusal: told.cause,
             // The first row is the detector: were time limits not to end it, it would not return.
             control: "a program that ends by itself is told as such",
         });

@@ -7,6 +7,7 @@
 //! | what runs the programs inside and, for controls, on the host | `inside/driver.py` |
 //! | an engine, the attacker, a neighbour, the host's belongings | [`ground`] |
 //! | a family from its rows to its report | [`siege`] |
+//! | a run of the real program | [`run`] |
 //! | whether the host answers meanwhile | [`heartbeat`] |
 //! | what was found, for `cargo xtask attacks` | [`report`] |
 
@@ -23,6 +24,7 @@ mod attempt;
 mod ground;
 mod heartbeat;
 mod report;
+mod run;
 mod siege;
 #[path = "../../crates/node/tests/support/mod.rs"]
 mod support;
@@ -34,6 +36,7 @@ mod support;
 mod world;
 
 mod agent;
+mod bomb;
 mod entry;
 mod escape;
 mod file_route;

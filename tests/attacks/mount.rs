@@ -243,6 +243,14 @@ const ATTEMPTS: &[Attempt] = &[
         "EROFS|EACCES",
         Control::Inside("open(scratch('other'), 'w').close()"),
     ),
+    both(
+        "serve a file system that never answers (FUSE)",
+        "os.open('/dev/fuse', os.O_RDWR)",
+        "ENOENT",
+        Weak(
+            "os.path.exists('/dev/fuse') or lacking('/dev/fuse')\nos.open('/dev/fuse', os.O_RDWR)",
+        ),
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
