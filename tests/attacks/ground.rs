@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use soulbox_model::{Limits, SandboxSpec};
 use soulbox_node::{Node, Sandbox};
 use soulbox_runtime::agent_client::{ProcessEvent, ProcessStream, StartRequest};
+use soulbox_runtime::native::rights;
+use soulbox_wire::spawner::Ids;
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
@@ -23,6 +25,8 @@ const NEIGHBOUR: &str = include_str!("inside/neighbour.py");
 /// An engine with two sandboxes, and the host's belongings.
 pub(crate) struct Ground {
     pub(crate) place: Place,
+    /// Whose engine it is.
+    pub(crate) ids: Ids,
     pub(crate) node: Arc<Node>,
     pub(crate) attacker: Sandbox,
     pub(crate) neighbour: Arc<Sandbox>,
@@ -64,6 +68,7 @@ impl Ground {
         ));
         Self {
             place,
+            ids: rights::of_process(0).unwrap(),
             node,
             attacker,
             neighbour,
@@ -73,6 +78,11 @@ impl Ground {
             stop_pulse,
             heartbeat: Heartbeat::start(),
         }
+    }
+
+    /// Whether the engine is that of the host's root.
+    pub(crate) fn as_root(&self) -> bool {
+        matches!(self.ids, Ids::Machine { .. })
     }
 
     /// What the attacker is told: everything that it could have guessed.
@@ -104,6 +114,7 @@ impl Ground {
 
     /// Ends everything and asserts that nobody was harmed and nothing is left.
     pub(crate) async fn leave(self) -> Aftermath {
+        let as_root = self.as_root();
         self.stop_pulse.store(true, Ordering::Relaxed);
         let neighbour_slowest = self.pulse.await.unwrap();
         let after = shell(&self.neighbour, "user", "cat /home/user/mine").await;
@@ -115,14 +126,16 @@ impl Ground {
         Arc::into_inner(self.neighbour).unwrap().destroy().await;
         self.node.stop().await;
         drop(self.node);
-        for slot in slots {
+        // Slots and ids of an ordinary user's engine are those of others of the machine too.
+        for slot in slots.into_iter().filter(|_| as_root) {
             assert!(cgroups(slot).is_empty(), "cgroups of slot {slot}");
             let link = format!("/sys/class/net/sbx{slot}");
             assert!(!std::fs::exists(&link).unwrap(), "{link}");
         }
-        for range in ranges {
-            assert_eq!(processes_of(&range), Vec::<String>::new());
+        for range in ranges.iter().filter(|_| as_root) {
+            assert_eq!(processes_of(range), Vec::<String>::new());
         }
+        assert_eq!(processes_in_other_namespaces(as_root), Vec::<String>::new());
         assert_eq!(entries(&self.place.path("run/engines")), 0);
         assert_eq!(entries(&self.place.path("data/sandboxes")), 0);
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -254,6 +267,19 @@ fn id_range(pid: u32) -> std::ops::Range<u32> {
     let map = std::fs::read_to_string(format!("/proc/{pid}/uid_map")).unwrap();
     let numbers: Vec<u32> = map.split_whitespace().map(|n| n.parse().unwrap()).collect();
     numbers[1]..numbers[1] + numbers[2]
+}
+
+/// The processes of an ordinary user's sandboxes: those of other PID namespaces that the user's
+/// own user namespace lets one look at.
+fn processes_in_other_namespaces(as_root: bool) -> Vec<String> {
+    let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/pid")).ok();
+    let own = namespace("self");
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let names = processes.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let numbered = names.filter(|name| !as_root && name.parse::<u32>().is_ok());
+    numbered
+        .filter(|name| namespace(name).is_some_and(|its| Some(its) != own))
+        .collect()
 }
 
 /// The processes that run under one of these ids.

@@ -8,6 +8,7 @@
 //! | an engine, the attacker, a neighbour, the host's belongings | [`ground`] |
 //! | a family from its rows to its report | [`siege`] |
 //! | a run of the real program | [`run`] |
+//! | the same families by an ordinary user's engine | [`rootless`] |
 //! | whether the host answers meanwhile | [`heartbeat`] |
 //! | what was found, for `cargo xtask attacks` | [`report`] |
 
@@ -50,5 +51,6 @@ mod network;
 mod privilege;
 mod proc;
 mod recipe;
+mod rootless;
 mod scarce;
 mod socket;

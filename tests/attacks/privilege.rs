@@ -110,7 +110,7 @@ const ATTEMPTS: &[Attempt] = &[
     ),
     each(
         "read the template's shadow file as user",
-        "read('/etc/shadow')",
+        "os.stat('/etc/shadow').st_uid == os.getuid() != 0 and refused('one id: all files are its own')\nread('/etc/shadow')",
         ("EACCES", ""),
         Same,
     ),

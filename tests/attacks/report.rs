@@ -4,6 +4,14 @@ use crate::ground::Aftermath;
 use serde::Serialize;
 use std::path::PathBuf;
 
+/// Where an ordinary user's run writes instead.
+pub(crate) const PLACE: &str = "SOULBOX_ATTACKS_REPORTS";
+
+/// Where reports are: `target/tmp/attacks`.
+pub(crate) fn directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("attacks")
+}
+
 /// One attempt that was made.
 #[derive(Debug, Serialize)]
 pub(crate) struct Made {
@@ -48,9 +56,14 @@ impl Report {
         self.write();
     }
 
-    /// Writes the file: `target/tmp/attacks/<family>.json`.
+    /// Writes the file: `target/tmp/attacks/<family>.json`, or where [`PLACE`] says.
     fn write(&self) {
-        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("attacks");
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "set by the test that starts this one"
+        )]
+        let told = std::env::var_os(PLACE).map(PathBuf::from);
+        let directory = told.unwrap_or_else(directory);
         std::fs::create_dir_all(&directory).unwrap();
         let text = serde_json::to_vec_pretty(self).unwrap();
         std::fs::write(directory.join(format!("{}.json", self.family)), text).unwrap();

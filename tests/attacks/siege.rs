@@ -6,6 +6,7 @@ use crate::report::{Made, Report};
 use crate::support::shell;
 use serde_json::{Value, json};
 use soulbox_node::Sandbox;
+use soulbox_wire::spawner::Ids;
 use std::collections::HashMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -15,6 +16,9 @@ const DRIVER: &str = include_str!("inside/driver.py");
 /// What programs may use in a sandbox.
 const SCRATCH: &str = "/tmp/scratch";
 
+/// The control of an attempt by an ordinary user's sandbox when it is one that takes the host's root.
+const SEEN_BY_ROOT: &str = "seen in the run of root's engine";
+
 /// Makes every attempt of a family and every control, and asserts that no attempt succeeded, that
 /// each was refused as expected, that each control was seen, and that all is well afterwards.
 pub(crate) async fn besiege(family: &'static str, attempts: &[Attempt]) {
@@ -23,12 +27,20 @@ pub(crate) async fn besiege(family: &'static str, attempts: &[Attempt]) {
     let mut problems = Vec::new();
     let of_user = |attempt: &Attempt| attempt.user;
     let of_root = |attempt: &Attempt| attempt.root;
-    let weak = weak_controls(&ground, attempts, &mut problems);
+    // Controls on the host take its root; the very words of refusals are those of root's engine.
+    let as_root = ground.as_root();
+    let weak = match as_root {
+        true => weak_controls(&ground, attempts, &mut problems),
+        false => HashMap::new(),
+    };
     let neighbours = neighbour_controls(&ground, attempts).await;
     for (user, refusal) in [
         ("user", &of_user as &dyn Fn(&Attempt) -> &'static str),
         ("root", &of_root),
     ] {
+        if ground.ids == Ids::One && user == "root" {
+            continue;
+        }
         let made: Vec<&Attempt> = attempts
             .iter()
             .filter(|attempt| !refusal(attempt).is_empty())
@@ -44,7 +56,9 @@ pub(crate) async fn besiege(family: &'static str, attempts: &[Attempt]) {
         let outcomes = within(&ground, &ground.attacker, user, &list).await;
         for attempt in made {
             let outcome = told(&outcomes, attempt.tries);
-            if !is(outcome, refusal(attempt)) {
+            let other = !as_root && outcome != "success" && !outcome.starts_with("broken");
+            let refused = other || is(outcome, refusal(attempt));
+            if !refused {
                 let expected = refusal(attempt);
                 problems.push(format!(
                     "{user}: {}: expected {expected:?}, got {outcome:?}",
@@ -56,7 +70,11 @@ pub(crate) async fn besiege(family: &'static str, attempts: &[Attempt]) {
                 Control::Neighbour => told(&neighbours, attempt.tries),
                 _ => told(&weak, attempt.tries),
             };
-            let control = judge_control(attempt, seen, outcome);
+            let on_host = !matches!(attempt.control, Control::Inside(_) | Control::Neighbour);
+            let control = match on_host && !as_root {
+                true => Ok(SEEN_BY_ROOT),
+                false => judge_control(attempt, seen, outcome),
+            };
             if let Err(problem) = &control {
                 problems.push(format!("{user}: {}: control: {problem}", attempt.tries));
             }

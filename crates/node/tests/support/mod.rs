@@ -6,7 +6,9 @@
 use soulbox_model::{Isolation, NetworkMode, SandboxSpec, TemplateName};
 use soulbox_node::{Node, Sandbox};
 use soulbox_runtime::agent_client::{ProcessEvent, StartRequest};
+use soulbox_runtime::native::rights;
 use soulbox_settings::Settings;
+use soulbox_wire::spawner::Ids;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,14 +28,19 @@ impl Place {
         self.root.path().join(name)
     }
 
-    /// Settings with directories of the test's own, and the machine's one table of slots: tests
-    /// run beside each other, as engines do.
+    /// Settings with directories of the test's own, and the machine's one table of slots where it
+    /// may be used: tests run beside each other, as engines do.
     pub(crate) fn settings(&self, more: &[(&'static str, &str)]) -> Arc<Settings> {
         let (data, run) = (self.path("data"), self.path("run"));
+        let own = run.join("machine");
+        let machine = match rights::of_process(0) {
+            Ok(Ids::Machine { .. }) => "/run/soulbox/machine",
+            _ => own.to_str().unwrap(),
+        };
         let mut all = vec![
             ("data_dir", data.to_str().unwrap()),
             ("run_dir", run.to_str().unwrap()),
-            ("machine_dir", "/run/soulbox/machine"),
+            ("machine_dir", machine),
             ("pool.slots", "0"),
             ("storage.backend", "memory"),
         ];
