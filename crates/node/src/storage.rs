@@ -101,6 +101,20 @@ pub struct Room {
     pub left: u64,
 }
 
+impl Room {
+    /// Refuses another sandbox while less than `reserve` is left.
+    fn keep(self, reserve: ByteSize) -> Result<(), StorageError> {
+        match self.left < reserve.bytes() {
+            true => Err(StorageError::Full {
+                left: ByteSize(self.left),
+                total: ByteSize(self.total),
+                reserve,
+            }),
+            false => Ok(()),
+        }
+    }
+}
+
 /// A place for writable layers with limits that hold.
 pub trait Storage: Send + Sync {
     /// Its word in settings.

@@ -130,14 +130,7 @@ impl Storage for Btrfs {
     }
 
     fn allot(&self, slot: u32, limits: &Limits) -> Result<Layer, StorageError> {
-        let room = self.room()?;
-        if room.left < self.reserve.bytes() {
-            return Err(StorageError::Full {
-                left: ByteSize(room.left),
-                total: ByteSize(room.total),
-                reserve: self.reserve,
-            });
-        }
+        self.room()?.keep(self.reserve)?;
         let name = format!("{slot}-{}", self.number.fetch_add(1, Ordering::Relaxed));
         let size = limits.disk.bytes();
         let shared = Arc::clone(&self.shared);

@@ -89,14 +89,7 @@ impl Storage for Project {
     }
 
     fn allot(&self, slot: u32, limits: &Limits) -> Result<Layer, StorageError> {
-        let room = self.room()?;
-        if room.left < self.reserve.bytes() {
-            return Err(StorageError::Full {
-                left: ByteSize(room.left),
-                total: ByteSize(room.total),
-                reserve: self.reserve,
-            });
-        }
+        self.room()?.keep(self.reserve)?;
         let name = format!("{slot}-{}", self.number.fetch_add(1, Ordering::Relaxed));
         let path = self.place.join(&name);
         let number = PROJECTS + slot;
