@@ -43,6 +43,7 @@ impl Control {
             ..Birth::default()
         };
         let record = self.record(team, birth.id.clone(), &request);
+        self.place(&record)?;
         let spec = SandboxSpec {
             template: request.template,
             isolation: request.isolation,

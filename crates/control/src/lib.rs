@@ -8,6 +8,7 @@
 //! | one live sandbox: its record, its time, its end | [`live`] |
 //! | its time, pauses and end | `life` |
 //! | making one, once | `create`, [`admission`] |
+//! | where one goes | `placement` |
 //! | listing | [`list`] |
 //! | what lasts | [`records`] |
 //! | keys of the programming interface | [`keys`] |
@@ -24,6 +25,7 @@ pub mod keys;
 mod life;
 pub mod list;
 pub mod live;
+mod placement;
 pub mod records;
 mod template;
 pub mod token;

@@ -14,11 +14,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[serde(transparent)]
 pub struct Moment(u64);
 
-/// The last moment that is written: the end of the year 9999.
-const LAST: u64 = 253_402_300_799_999;
+/// The last moment that is written: the end of the year 9998.
+const LAST: u64 = 253_370_764_799_999;
 
 impl Moment {
-    /// The moment `millis` milliseconds after 1970 began; the end of the year 9999 at the latest.
+    /// The moment `millis` milliseconds after 1970 began; the end of the year 9998 at the latest.
     pub const fn from_millis(millis: u64) -> Self {
         match millis > LAST {
             true => Self(LAST),
@@ -95,7 +95,7 @@ mod tests {
         assert!(
             Moment::from_millis(u64::MAX)
                 .to_string()
-                .starts_with("9999-12-31T23:59:59")
+                .starts_with("9998-12-31T23:59:59")
         );
         assert_eq!(
             Moment::default().plus(Duration::MAX),

@@ -104,7 +104,7 @@ pub(crate) struct Core {
     pub(crate) calm: Calm,
     trees: TreeSource,
     internet: OnceCell<Internet>,
-    most_sandboxes: u32,
+    pub(crate) most_sandboxes: u32,
     promises: Promises,
     memory_kills: Arc<MemoryKills>,
 }

@@ -199,6 +199,11 @@ impl Node {
         self.core.room()
     }
 
+    /// The most sandboxes that the machine takes.
+    pub fn most_sandboxes(&self) -> u32 {
+        self.core.most_sandboxes
+    }
+
     /// Whether sandboxes can have internet: an ordinary user's cannot.
     pub fn may_connect(&self) -> bool {
         self.core.may_connect()
