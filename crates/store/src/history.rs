@@ -24,6 +24,8 @@ struct Kept {
     batches: VecDeque<Arc<Batch>>,
     /// Changes after this one are known.
     floor: Revision,
+    /// The newest revision that a reader may have found, told or not.
+    announced: Revision,
     changes: usize,
     bytes: usize,
     /// How many changes are kept.
@@ -42,6 +44,7 @@ pub(crate) fn begin(revision: Revision, limit: usize) -> (Publisher, History) {
     let kept = Arc::new(Mutex::new(Kept {
         batches: VecDeque::new(),
         floor: revision,
+        announced: revision,
         changes: 0,
         bytes: 0,
         limit,
@@ -55,6 +58,11 @@ pub(crate) fn begin(revision: Revision, limit: usize) -> (Publisher, History) {
 }
 
 impl Publisher {
+    /// Says that a revision is on its way to the disk.
+    pub(crate) fn announce(&self, revision: Revision) {
+        lock(&self.kept).announced = revision;
+    }
+
     /// Adds what is on disk now: the batches of the next revisions, in order.
     pub(crate) fn publish(&self, batches: Vec<Batch>) {
         let Some(newest) = batches.last().map(|batch| batch.revision) else {
@@ -62,6 +70,7 @@ impl Publisher {
         };
         {
             let mut kept = lock(&self.kept);
+            kept.announced = newest.max(kept.announced);
             for batch in batches {
                 kept.add(batch);
             }
@@ -104,13 +113,16 @@ impl History {
     /// A watch of `span` after a revision, or after now.
     pub(crate) fn watch(&self, span: Span, after: Option<Revision>) -> Result<Watch, WatchError> {
         let mut newest = self.newest.clone();
-        let now = *newest.borrow_and_update();
-        let after = after.unwrap_or(now);
-        if after > now {
-            return Err(WatchError::Ahead { after, now });
-        }
-        if lock(&self.kept).after(after).is_none() {
-            return Err(WatchError::Lost { after });
+        let after = after.unwrap_or(*newest.borrow_and_update());
+        {
+            let kept = lock(&self.kept);
+            if after > kept.announced {
+                let now = kept.announced;
+                return Err(WatchError::Ahead { after, now });
+            }
+            if kept.after(after).is_none() {
+                return Err(WatchError::Lost { after });
+            }
         }
         let place = Place {
             kept: Arc::clone(&self.kept),
@@ -218,5 +230,10 @@ mod tests {
         };
         assert!(matches!(watch(6), WatchError::Lost { .. }));
         assert!(matches!(watch(9), WatchError::Ahead { .. }));
+        // Who read it before it was told may watch from it.
+        publisher.announce(Revision(9));
+        let mut early = history.watch(Span::prefix("a"), Some(Revision(9))).unwrap();
+        publisher.publish(vec![removed(9, "a"), removed(10, "a")]);
+        assert_eq!(early.next().now_or_never().unwrap().unwrap().revision.0, 10);
     }
 }

@@ -175,7 +175,8 @@ pub(super) fn leases(connection: &Connection) -> Result<Vec<(LeaseId, Duration)>
     let mut statement = connection.prepare("SELECT id, milliseconds FROM leases")?;
     let rows = statement.query_map([], |row| {
         let (id, milliseconds): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let time = Duration::from_millis(milliseconds.cast_unsigned());
+        let longest = Duration::from_secs(*bounds::LEASE_SECONDS.end());
+        let time = Duration::from_millis(milliseconds.cast_unsigned()).min(longest);
         Ok((LeaseId(id.cast_unsigned()), time))
     })?;
     rows.collect()

@@ -4,6 +4,7 @@ use super::apply::{self, ApplyError};
 use super::room::{Room, RoomError};
 use super::writer::Job;
 use crate::entry::{LeaseId, Revision};
+use crate::history::Publisher;
 use crate::store::StoreError;
 use crate::transaction::Outcome;
 use crate::watch::{Batch, Change};
@@ -15,6 +16,8 @@ use std::time::Duration;
 pub(super) enum GroupError {
     /// The disk is full. Nothing was changed.
     Full,
+    /// Somebody else holds the file.
+    Busy,
     /// Something failed before anything was on its way to the disk.
     Failed(String),
     /// It failed on its way to the disk.
@@ -25,6 +28,7 @@ impl From<rusqlite::Error> for GroupError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             _ => Self::Failed(error.to_string()),
         }
     }
@@ -70,6 +74,7 @@ pub(super) fn commit(
     jobs: &[&Job],
     now: Revision,
     ends: bool,
+    publisher: &Publisher,
 ) -> Result<Written, GroupError> {
     if !ends && !room.for_begin(connection)? {
         return Err(GroupError::Full);
@@ -77,6 +82,10 @@ pub(super) fn commit(
     run(connection, "BEGIN IMMEDIATE")?;
     let written = fill(connection, room, jobs, now, ends);
     let written = written.and_then(|written| {
+        // From here on a reader may find it, and watch from it, before it is told.
+        if let Some(last) = written.batches.last() {
+            publisher.announce(last.revision);
+        }
         run(connection, "COMMIT")
             .map(|()| written)
             .map_err(|error| {

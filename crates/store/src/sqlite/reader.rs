@@ -74,7 +74,7 @@ pub(super) fn range(connection: &Connection, range: &Range) -> Result<Page, rusq
              WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3"
         }
     };
-    let limit = range.limit.clamp(1, bounds::PAGE);
+    let limit = range.limit.min(bounds::PAGE);
     let mut page = Page {
         entries: Vec::new(),
         revision,

@@ -48,7 +48,8 @@ pub(super) fn open_writer(files: &Files) -> Result<Connection, OpenError> {
             known,
         });
     }
-    let fresh = version == 0 && number::<i64>(&connection, "page_count").map_err(tell)? == 0;
+    // A first start that was cut off may have left a file with nothing in it.
+    let fresh = version == 0 && application == 0 && is_empty(&connection).map_err(tell)?;
     if !fresh {
         if application != APPLICATION {
             return Err(OpenError::Foreign {
@@ -111,6 +112,12 @@ fn whole(connection: &Connection, path: &Path) -> Result<(), OpenError> {
             what: what.to_owned(),
         }),
     }
+}
+
+fn is_empty(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| {
+        row.get(0)
+    })
 }
 
 fn migrate(connection: &Connection, version: i32) -> Result<(), rusqlite::Error> {

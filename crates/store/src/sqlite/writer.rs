@@ -134,10 +134,10 @@ impl Writer {
             {
                 self.sort(order, &mut group);
             }
-            let due = self.leases.due(self.clock.now());
-            group
-                .jobs
-                .extend(due.into_iter().map(|lease| Job::End(lease, None)));
+            if self.broken.is_none() {
+                let due = self.leases.due(self.clock.now()).into_iter();
+                group.jobs.extend(due.map(|lease| Job::End(lease, None)));
+            }
             self.write(group.jobs);
             for look in group.looks {
                 let _ = look.send(Ok(()));
@@ -159,7 +159,8 @@ impl Writer {
 
     /// Waits for an order, or for the end of a lease.
     async fn next(&self, orders: &mut mpsc::Receiver<Order>) -> Next {
-        let order = match self.leases.next() {
+        let end = self.leases.next();
+        let order = match end.filter(|_| self.broken.is_none()) {
             None => orders.recv().await,
             Some(end) => {
                 let rest = end.saturating_duration_since(self.clock.now());
@@ -203,7 +204,8 @@ impl Writer {
         }
         let ends = jobs.iter().all(Job::ends);
         let of: Vec<&Job> = jobs.iter().collect();
-        match group::commit(&self.connection, &mut self.room, &of, self.revision, ends) {
+        let (room, now) = (&mut self.room, self.revision);
+        match group::commit(&self.connection, room, &of, now, ends, &self.publisher) {
             Ok(written) => self.tell(jobs, written),
             Err(GroupError::Full) if !ends => {
                 let (ends, begins) = jobs.into_iter().partition(Job::ends);
@@ -211,6 +213,10 @@ impl Writer {
                 self.write(ends);
             }
             Err(GroupError::Full) => self.refuse(jobs, &StoreError::Full),
+            Err(GroupError::Busy) => {
+                let why = "another program holds its file locked: end that one".to_owned();
+                self.refuse(jobs, &StoreError::Failed(why));
+            }
             // One of them may be what cannot be written: the others need not fail with it.
             Err(GroupError::Failed(_)) if jobs.len() > 1 => {
                 for job in jobs {
@@ -221,7 +227,6 @@ impl Writer {
             Err(GroupError::Broken(why)) => {
                 tracing::error!(%why, "the store takes no more writes");
                 self.refuse(jobs, &StoreError::Broken(why.clone()));
-                self.leases = Leases::default();
                 self.broken = Some(why);
             }
         }
