@@ -87,12 +87,7 @@ impl Keys {
         name: &str,
         team: &TeamId,
     ) -> Result<(ApiKey, KeyRecord), ControlError> {
-        if name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
-            return Err(ControlError::invalid(
-                "name",
-                format!("it has control characters, or more than {LONGEST_NAME}"),
-            ));
-        }
+        check_name(name)?;
         let mut random = [0; 20];
         // Before the first bytes of a boot are random this waits; it never gives fewer bytes.
         let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
@@ -124,6 +119,22 @@ impl Keys {
             .is_empty()
     }
 
+    /// Calls a key of a team something else; false when there is none.
+    ///
+    /// # Errors
+    /// [`ControlError::Invalid`] for a name that is too long; as the records.
+    pub async fn rename(&self, team: &TeamId, id: &str, name: &str) -> Result<bool, ControlError> {
+        check_name(name)?;
+        let Some(mut record) = self.list(team).into_iter().find(|key| key.id == id) else {
+            return Ok(false);
+        };
+        record.name = name.to_owned();
+        self.records.put_key(&record).await?;
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(record.hash.clone(), record);
+        Ok(true)
+    }
+
     /// Removes a key of a team by its id; false when there is none.
     ///
     /// # Errors
@@ -137,4 +148,12 @@ impl Keys {
         kept.remove(&record.hash);
         Ok(true)
     }
+}
+
+fn check_name(name: &str) -> Result<(), ControlError> {
+    if name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
+        let reason = format!("it has control characters, or more than {LONGEST_NAME}");
+        return Err(ControlError::invalid("name", reason));
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! The public description is E2B's [OpenAPI document](https://github.com/e2b-dev/E2B/blob/main/spec/openapi.yml);
 //! `docs/e2b-compatibility.md` lists every route with its state.
 
+mod keys;
 mod later;
 mod sandboxes;
 mod teams;
@@ -18,5 +19,6 @@ pub(crate) fn routes() -> Router<Gateway> {
     Router::new()
         .merge(sandboxes::routes())
         .merge(teams::routes())
+        .merge(keys::routes())
         .merge(later::routes())
 }
