@@ -12,7 +12,7 @@ pub(crate) const PATH: &str = "docs/benchmarks.md";
 const DIRECTORY: &str = "docs/bench";
 
 /// The questions, in the order of the document, and how each file is made.
-const BENCHES: [(&str, &str); 9] = [
+const BENCHES: [(&str, &str); 10] = [
     ("create", "soulbox bench create --template base --count 300"),
     ("exec", "soulbox bench exec --template base --count 2000"),
     (
@@ -37,6 +37,7 @@ const BENCHES: [(&str, &str); 9] = [
         "kills-2",
         "soulbox bench leak --template base --kills engine,spawner,agent --cycles 60 --seed 2",
     ),
+    ("store", "cargo bench -p soulbox-store"),
 ];
 
 /// Which number of a row is held against a mark.
@@ -53,7 +54,7 @@ enum Of {
 }
 
 /// What the product is held to: bench, row, demand. Times in milliseconds.
-const MARKS: [(&str, &str, Of); 48] = [
+const MARKS: [(&str, &str, Of); 50] = [
     ("create", "create, everything fresh", Of::P50(2.5)),
     (
         "create",
@@ -154,6 +155,16 @@ const MARKS: [(&str, &str, Of); 48] = [
     ("kills-2", "files", Of::AtMost(0.0)),
     ("kills-2", "slots", Of::AtMost(0.0)),
     ("kills-2", "descriptors of the engine", Of::AtMost(0.0)),
+    (
+        "store",
+        "create's transaction, 1 at once, disk",
+        Of::P50(0.5),
+    ),
+    (
+        "store",
+        "create's transaction, 16 at once, disk",
+        Of::AtLeastPerSecondTimes(2.0, "create's transaction, 1 at once, disk"),
+    ),
 ];
 
 #[derive(Deserialize)]
