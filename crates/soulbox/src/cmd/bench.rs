@@ -11,6 +11,7 @@
 //! | what is left after many cycles | [`leak`] |
 //! | how exactly limits hold | [`limits`] |
 //! | what a sandbox notices of a bad neighbour | [`bombs`] |
+//! | what the walls cost each system call | [`walls`] |
 //! | other tools in the same run | [`baseline`] |
 //! | figures, the machine, the engines | [`report`], [`machine`], [`bed`] |
 
@@ -26,6 +27,7 @@ mod machine;
 mod memory;
 mod report;
 mod run;
+mod walls;
 
 use crate::cli::Global;
 use crate::engine;
@@ -72,6 +74,8 @@ enum Question {
     Limits(limits::Args),
     /// How long a command takes while a neighbour does its worst
     Bombs(bombs::Args),
+    /// What the walls cost each system call
+    Walls(walls::Args),
 }
 
 /// Measures and prints.
@@ -85,7 +89,14 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Question::Leak(args) => args.common.json,
         Question::Limits(args) => args.common.json,
         Question::Bombs(args) => args.common.json,
+        Question::Walls(args) => args.common.json,
     };
+    if let Question::Walls(args) = &args.question
+        && let Some(behind) = args.behind()
+    {
+        walls::tell(behind)?;
+        return Ok(Exit::SUCCESS);
+    }
     if let Question::Leak(args) = &args.question
         && args.is_engine()
     {
@@ -134,5 +145,6 @@ async fn measure(global: &Global, question: &Question) -> Result<Report, Failure
         Question::Leak(args) => leak::measure(global, args).await,
         Question::Limits(args) => limits::measure(global, args).await,
         Question::Bombs(args) => bombs::measure(global, args).await,
+        Question::Walls(args) => walls::measure(global, args).await,
     }
 }
