@@ -10,6 +10,7 @@
 //! | What | File |
 //! |---|---|
 //! | connections, kept and new | `connection` |
+//! | an agent's own socket, or a server's door | [`place`] |
 //! | one request, one answer | `call` |
 //! | failures, bounds | [`error`], [`limits`] |
 //! | commands | [`process`], [`input`] |
@@ -25,6 +26,7 @@ pub mod filesystem;
 pub mod input;
 pub mod limits;
 pub mod pass;
+pub mod place;
 pub mod process;
 
 pub use error::AgentError;
@@ -32,11 +34,13 @@ pub use file::FileStream;
 pub use input::InputStream;
 pub use limits::AgentLimits;
 pub use pass::PassBody;
+pub use place::Door;
 pub use process::{ProcessEnd, ProcessEvent, ProcessStream, StartRequest};
 
 use connection::Pool;
+use place::Place;
 use soulbox_wire::envd::http::InitRequest;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A client of one sandbox's agent. Clones share its connections.
@@ -57,15 +61,18 @@ impl AgentClient {
     #[must_use]
     pub fn with_limits(socket: PathBuf, limits: AgentLimits) -> Self {
         Self {
-            pool: Arc::new(Pool::new(socket)),
+            pool: Arc::new(Pool::new(Place::Socket(socket))),
             limits,
         }
     }
 
-    /// Where the agent listens.
+    /// A client of an agent that is reached through a server.
     #[must_use]
-    pub fn socket(&self) -> &Path {
-        self.pool.socket()
+    pub fn through(door: Door, limits: AgentLimits) -> Self {
+        Self {
+            pool: Arc::new(Pool::new(Place::Server(door))),
+            limits,
+        }
     }
 
     /// The bounds of its calls.

@@ -2,6 +2,7 @@
 
 use super::AgentError;
 use super::limits::AgentLimits;
+use super::place::{Place, Stream};
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -9,12 +10,10 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::future::poll_fn;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::UnixStream;
 
 /// Idle connections that are kept: calls are short, so a few serve many.
 const KEPT: usize = 8;
@@ -79,7 +78,7 @@ impl HttpBody for Body {
     }
 }
 
-pub(super) type Driver = http1::Connection<TokioIo<UnixStream>, Body>;
+pub(super) type Driver = http1::Connection<TokioIo<Stream>, Body>;
 
 /// One connection. It makes progress only while somebody waits through [`Connection::drive`]:
 /// so no task and no other thread is between a caller and the socket.
@@ -154,28 +153,24 @@ pub(super) fn advance(driver: &mut Option<Driver>, context: &mut Context<'_>) {
 
 /// The connections of one client.
 pub(super) struct Pool {
-    socket: PathBuf,
+    place: Place,
     kept: Mutex<Vec<(http1::SendRequest<Body>, Option<Driver>)>>,
 }
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool")
-            .field("socket", &self.socket)
+            .field("place", &self.place)
             .finish_non_exhaustive()
     }
 }
 
 impl Pool {
-    pub(super) fn new(socket: PathBuf) -> Self {
+    pub(super) fn new(place: Place) -> Self {
         Self {
-            socket,
+            place,
             kept: Mutex::default(),
         }
-    }
-
-    pub(super) fn socket(&self) -> &Path {
-        &self.socket
     }
 
     /// Sends a request and waits for the answer's head.
@@ -184,6 +179,11 @@ impl Pool {
         limits: &AgentLimits,
         mut request: Request<Body>,
     ) -> Result<(Connection, Response<Incoming>), AgentError> {
+        if let Place::Server(door) = &self.place {
+            let given = door.headers.iter();
+            let headers = request.headers_mut();
+            headers.extend(given.map(|(name, value)| (name.clone(), value.clone())));
+        }
         loop {
             let kept = self
                 .kept
@@ -223,7 +223,7 @@ impl Pool {
 
     async fn connect(self: &Arc<Self>, limits: &AgentLimits) -> Result<Connection, AgentError> {
         let connect = |source| AgentError::Connect {
-            socket: self.socket.clone(),
+            socket: self.place.shown(),
             source,
         };
         let stream = tokio::time::timeout(limits.connect, self.open()).await;
@@ -246,9 +246,9 @@ impl Pool {
     }
 
     /// Linux refuses a connection at once while the listener's queue is full.
-    async fn open(&self) -> io::Result<UnixStream> {
+    async fn open(&self) -> io::Result<Stream> {
         loop {
-            match UnixStream::connect(&self.socket).await {
+            match self.place.open().await {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     tokio::time::sleep(QUEUE_REST).await;
                 }
