@@ -113,7 +113,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         let path = error.path().to_string();
         let reason = error.into_inner();
         match path.as_str() {
-            "." => ApiError::bad(format!("body: {reason}")),
+            "." | "?" => ApiError::bad(format!("body: {reason}")),
             path => ApiError::bad(format!("{path}: {reason}")),
         }
     })?;
