@@ -10,6 +10,7 @@ use soulbox_model::{
 };
 use soulbox_node::tree_source::TreeError;
 use soulbox_node::{Birth, CreateError, Sandbox};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,10 +39,8 @@ impl Control {
         team: TeamId,
         request: CreateRequest,
     ) -> Result<Arc<Live>, ControlError> {
-        let birth = Birth {
-            variables: request.variables.clone(),
-            ..Birth::default()
-        };
+        let mut birth = Birth::default();
+        birth.variables = variables(&birth.id, &request);
         let record = self.record(team, birth.id.clone(), &request);
         self.place(&record)?;
         let spec = SandboxSpec {
@@ -121,6 +120,20 @@ impl Control {
         }
         refused(error, template)
     }
+}
+
+/// The variables of every command: those that were given, and those by which programs know that they are in
+/// a sandbox, under the names that E2B gives them.
+fn variables(id: &SandboxId, request: &CreateRequest) -> BTreeMap<String, String> {
+    let own = [
+        ("E2B_SANDBOX", "true"),
+        ("E2B_SANDBOX_ID", id.as_str()),
+        ("E2B_TEMPLATE_ID", request.template.as_str()),
+    ];
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut variables = BTreeMap::from(own);
+    variables.extend(request.variables.clone());
+    variables
 }
 
 /// What a failed create means for the one who asked.
