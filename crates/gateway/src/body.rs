@@ -1,6 +1,7 @@
 //! Bodies of requests: bounded, and an error names the field that is wrong.
 
 use crate::door::Gateway;
+use crate::drained::Drained;
 use crate::error::ApiError;
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
@@ -43,7 +44,7 @@ impl<T: DeserializeOwned> FromRequest<Gateway> for MaybeJson<T> {
 
 /// A body that is passed on, and fails when it stands still for too long.
 pub(crate) struct Stalling {
-    body: Incoming,
+    body: Drained,
     limit: Duration,
     sleep: Pin<Box<Sleep>>,
 }
@@ -51,7 +52,7 @@ pub(crate) struct Stalling {
 impl Stalling {
     pub(crate) fn new(body: Incoming, limit: Duration) -> Self {
         Self {
-            body,
+            body: Drained::new(body),
             limit,
             sleep: Box::pin(tokio::time::sleep(limit)),
         }

@@ -1,5 +1,6 @@
 //! Which way a request goes: to a sandbox, or to the programming interface.
 
+use crate::drained::Drained;
 use crate::error::ApiError;
 use crate::{e2b, traffic};
 use axum::Router;
@@ -47,8 +48,11 @@ pub(crate) async fn answer(gateway: &Gateway, request: Request<Incoming>) -> Res
         Ok(None) => match traffic::signature::sought(gateway, &request) {
             Some(Ok(target)) => traffic::serve(gateway, target, request).await,
             Some(Err(error)) => error.into_response(),
+            None if !is_text(request.uri().path()) => {
+                ApiError::bad("path: what it encodes is no UTF-8").into_response()
+            }
             None => {
-                let request = request.map(Body::new);
+                let request = request.map(|body| Body::new(Drained::new(body)));
                 let routes = Router::clone(&gateway.routes);
                 let answered = routes.oneshot(request).await;
                 answered.unwrap_or_else(|never| match never {})
@@ -56,6 +60,13 @@ pub(crate) async fn answer(gateway: &Gateway, request: Request<Incoming>) -> Res
         },
         Err(error) => error.into_response(),
     }
+}
+
+/// Whether a path is text once it is decoded. What takes parts of paths would refuse others in a shape of its own.
+fn is_text(path: &str) -> bool {
+    percent_encoding::percent_decode_str(path)
+        .decode_utf8()
+        .is_ok()
 }
 
 async fn health() -> Response {

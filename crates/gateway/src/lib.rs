@@ -12,6 +12,7 @@
 //! | which way a request goes | `door` |
 //! | whose key it is | `auth` |
 //! | bodies: bounded, with the name of a wrong field | `body` |
+//! | bodies that nobody reads to their end | `drained` |
 //! | failures on the wire | [`error`] |
 //! | requests to a sandbox | `traffic` |
 //! | E2B's control plane | `e2b` |
@@ -19,6 +20,7 @@
 mod auth;
 mod body;
 mod door;
+mod drained;
 mod e2b;
 pub mod error;
 pub mod server;

@@ -129,7 +129,7 @@ impl Server {
 /// Serves one connection to its end.
 pub(crate) async fn serve<S>(gateway: Gateway, stream: S, mut stopping: watch::Receiver<bool>)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Cut + Unpin + Send + 'static,
 {
     let pulse = Arc::new(Pulse::new());
     let limits = gateway.control.settings();
@@ -141,7 +141,7 @@ where
             let busy = Busy::begin(&pulse);
             async move {
                 let response = door::answer(&gateway, request).await;
-                Ok::<_, Infallible>(response.map(|body| Counted { body, _busy: busy }))
+                Ok::<_, Infallible>(response.map(|body| Counted { body, busy }))
             }
         })
     };
@@ -185,6 +185,8 @@ struct Pulse {
     since: AtomicU64,
     /// Whether part of a head has come.
     head: AtomicBool,
+    /// Whether an answer broke off.
+    broken: AtomicBool,
 }
 
 impl Pulse {
@@ -195,6 +197,7 @@ impl Pulse {
             since: AtomicU64::new(0),
             // The first head is owed at once.
             head: AtomicBool::new(true),
+            broken: AtomicBool::new(false),
         }
     }
 
@@ -244,7 +247,7 @@ impl Drop for Busy {
 /// A body during which the connection is busy.
 struct Counted {
     body: axum::body::Body,
-    _busy: Busy,
+    busy: Busy,
 }
 
 impl Body for Counted {
@@ -255,7 +258,11 @@ impl Body for Counted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Err(_))) = polled {
+            self.busy.0.broken.store(true, Ordering::Relaxed);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -267,13 +274,35 @@ impl Body for Counted {
     }
 }
 
-/// A stream that notes when a head begins to come.
-struct Watched<S> {
+/// A connection that can be cut, so that the other side sees a failure instead of an end.
+pub(crate) trait Cut {
+    /// Has the connection reset when it is dropped.
+    fn cut(&self);
+}
+
+impl Cut for TcpStream {
+    fn cut(&self) {
+        let _ = self.set_zero_linger();
+    }
+}
+
+/// A stream that notes when a head begins to come, and is cut after an answer that broke off: a plain
+/// end there is no failure of the connection to all of E2B's clients, and only after such a failure do they
+/// ask whether the sandbox was killed.
+struct Watched<S: Cut> {
     stream: S,
     pulse: Arc<Pulse>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: Cut> Drop for Watched<S> {
+    fn drop(&mut self) {
+        if self.pulse.broken.load(Ordering::Relaxed) {
+            self.stream.cut();
+        }
+    }
+}
+
+impl<S: AsyncRead + Cut + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -289,7 +318,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Cut + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -37,6 +37,8 @@ pub(crate) async fn running(
         return Ok(axum::Json([(); 0]).into_response());
     };
     query.states = vec![SandboxState::Running];
+    // This generation has no pages.
+    query.limit = usize::MAX;
     list(&gateway, &team, query).await
 }
 
