@@ -1,0 +1,39 @@
+//! The server, driven by E2B's released clients, unmodified, and by plain requests.
+//!
+//! | What | File |
+//! |---|---|
+//! | a client of one version, installed once | [`client`] |
+//! | a server of one's own | [`server`] |
+//! | a script, run with a client against a server | [`script`] |
+//! | what the scripts check | `python/`, `javascript/` |
+//! | E2B's command line | [`cli`] |
+//! | what docs/e2b-compatibility.toml says | [`table`] |
+//! | plain requests | [`http`] |
+//! | requests that are wrong | [`bad_input`] |
+//!
+//! Clients are fetched once into `target/clients`, at the versions of `clients/`, and found there from then on.
+//! While one is worked on, a script can be run by itself: it needs the three variables that `soulbox env` prints.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that cannot be set up has failed, and starts programs"
+)]
+
+mod bad_input;
+mod cli;
+mod client;
+mod http;
+mod script;
+mod server;
+mod table;
+
+use client::Client;
+
+scripts! {
+    python_2_63: Client::Python("2.63.0") => [lifecycle, commands, files, watch, pty, git, secure, pause, asynchronous]
+    python_2_45: Client::Python("2.45.1") => [lifecycle, commands, files, watch, pty, git, secure, pause, asynchronous]
+    javascript_2_51: Client::JavaScript("2.51.0") => [lifecycle, commands, files, watch, pty, git, secure, pause]
+    javascript_2_45: Client::JavaScript("2.45.0") => [lifecycle, commands, files, watch, pty, git, secure, pause]
+}

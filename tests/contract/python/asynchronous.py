@@ -1,0 +1,180 @@
+"""The asynchronous client: everything once, and many sandboxes at once."""
+
+import asyncio
+import unittest
+import uuid
+
+from contract import VERSION, main
+from e2b import (
+    AsyncSandbox,
+    CommandExitException,
+    NotFoundException,
+    SandboxQuery,
+    SandboxState,
+    TimeoutException,
+)
+from e2b.sandbox.commands.command_handle import PtySize
+from e2b.sandbox.filesystem.watch_handle import FilesystemEventType
+
+
+class AsyncCase(unittest.IsolatedAsyncioTestCase):
+    async def create(self, **options):
+        options.setdefault("timeout", 120)
+        sandbox = await AsyncSandbox.create(**options)
+        async def end():
+            await sandbox.kill()
+        self.addAsyncCleanup(end)
+        return sandbox
+
+    async def asyncSetUp(self):
+        self.sandbox = await self.create()
+
+
+async def until(condition, within=15.0):
+    async def wait():
+        while not await condition():
+            await asyncio.sleep(0.02)
+    await asyncio.wait_for(wait(), within)
+
+
+class Lifecycle(AsyncCase):
+    async def test_life(self):
+        self.assertTrue(await self.sandbox.is_running())
+        info = await self.sandbox.get_info()
+        self.assertEqual(info.sandbox_id, self.sandbox.sandbox_id)
+        await self.sandbox.set_timeout(200)
+        self.assertGreater((await self.sandbox.get_info()).end_at, info.end_at)
+        other = await AsyncSandbox.connect(self.sandbox.sandbox_id)
+        self.assertEqual((await other.commands.run("echo x")).stdout, "x\n")
+        self.assertTrue(await self.sandbox.kill())
+        self.assertFalse(await self.sandbox.is_running())
+        self.assertFalse(await self.sandbox.kill())
+        with self.assertRaises(NotFoundException):
+            await AsyncSandbox.connect(self.sandbox.sandbox_id)
+
+    async def test_list(self):
+        mark = {"mark": uuid.uuid4().hex}
+        made = [(await self.create(metadata=mark)).sandbox_id for _ in range(3)]
+        pages, found = AsyncSandbox.list(query=SandboxQuery(metadata=mark), limit=2), []
+        while pages.has_next:
+            found += [each.sandbox_id for each in await pages.next_items()]
+        self.assertEqual(found, made[::-1])
+
+    async def test_pause_and_connect(self):
+        self.assertTrue(await self.sandbox.pause())
+        self.assertFalse(await self.sandbox.pause())
+        self.assertEqual((await self.sandbox.get_info()).state, SandboxState.PAUSED)
+        await self.sandbox.connect(timeout=60)
+        self.assertEqual((await self.sandbox.commands.run("echo up")).stdout, "up\n")
+
+    async def test_twenty_at_once(self):
+        async def live(number):
+            sandbox = await AsyncSandbox.create(timeout=120)
+            try:
+                await sandbox.files.write("number", str(number))
+                said = await asyncio.gather(*(sandbox.commands.run(f"cat number; echo -{n}") for n in range(3)))
+                return sandbox.sandbox_id, [each.stdout for each in said]
+            finally:
+                self.assertTrue(await sandbox.kill())
+        lives = await asyncio.gather(*(live(number) for number in range(20)))
+        self.assertEqual(len({sandbox for sandbox, _ in lives}), 20)
+        for number, (_, said) in enumerate(lives):
+            self.assertEqual(said, [f"{number}-{n}\n" for n in range(3)])
+
+
+class Commands(AsyncCase):
+    async def test_run(self):
+        pieces = []
+        result = await self.sandbox.commands.run("echo out; echo err >&2", on_stdout=pieces.append, on_stderr=pieces.append)
+        self.assertEqual((result.stdout, result.stderr, result.exit_code), ("out\n", "err\n", 0))
+        self.assertEqual(sorted(pieces), ["err\n", "out\n"])
+        with self.assertRaises(CommandExitException) as caught:
+            await self.sandbox.commands.run("exit 7")
+        self.assertEqual(caught.exception.exit_code, 7)
+
+    async def test_background_and_input(self):
+        handle = await self.sandbox.commands.run("cat; sleep 0.1; echo end", background=True, stdin=True)
+        await self.sandbox.commands.send_stdin(handle.pid, "é")
+        self.assertIn(handle.pid, [process.pid for process in await self.sandbox.commands.list()])
+        await self.sandbox.commands.close_stdin(handle.pid)
+        self.assertEqual((await handle.wait()).stdout, "éend\n")
+
+    async def test_disconnect_and_connect(self):
+        first = await self.sandbox.commands.run("read x; echo $x", background=True, stdin=True)
+        await first.disconnect()
+        second = await self.sandbox.commands.connect(first.pid)
+        await self.sandbox.commands.send_stdin(first.pid, "late\n")
+        self.assertEqual((await second.wait()).stdout, "late\n")
+
+    async def test_kill(self):
+        handle = await self.sandbox.commands.run("sleep 60", background=True)
+        self.assertTrue(await handle.kill())
+        with self.assertRaises(CommandExitException):
+            await handle.wait()
+
+    async def test_time_limit(self):
+        with self.assertRaises(TimeoutException):
+            await self.sandbox.commands.run("sleep 30", timeout=1)
+
+    async def test_kill_of_the_sandbox_during_a_command(self):
+        up = asyncio.Event()
+        handle = await self.sandbox.commands.run("echo up; sleep 60", background=True, on_stdout=lambda _: up.set())
+        await asyncio.wait_for(up.wait(), 10)
+        await self.sandbox.kill()
+        with self.assertRaisesRegex(TimeoutException, "killed or reached its end of life"):
+            await handle.wait()
+
+
+class Files(AsyncCase):
+    async def test_every_form(self):
+        files = self.sandbox.files
+        await files.write("text", "aé🙂")
+        self.assertEqual(await files.read("text"), "aé🙂")
+        self.assertEqual(bytes(await files.read("text", format="bytes")), "aé🙂".encode())
+        self.assertEqual(b"".join([piece async for piece in await files.read("text", format="stream")]), "aé🙂".encode())
+        await files.write("z", "x" * 100_000, gzip=True)
+        self.assertEqual(await files.read("z", gzip=True), "x" * 100_000)
+        await files.write_files([{"path": f"many/{n}", "data": str(n)} for n in range(10)])
+        self.assertEqual(sorted(entry.name for entry in await files.list("many")), [str(n) for n in range(10)])
+        self.assertTrue(await files.make_dir("d"))
+        self.assertFalse(await files.make_dir("d"))
+        self.assertEqual((await files.rename("text", "d/text")).path, "/home/user/d/text")
+        self.assertTrue(await files.exists("d/text"))
+        self.assertEqual((await files.get_info("d/text")).size, 7)
+        await files.remove("d")
+        self.assertFalse(await files.exists("d"))
+        with self.assertRaises(NotFoundException):
+            await files.read("nosuch")
+
+    async def test_watch(self):
+        await self.sandbox.files.make_dir("w")
+        events = []
+        handle = await self.sandbox.files.watch_dir("w", on_event=events.append)
+        await self.sandbox.files.write("w/new", "x")
+        async def three():
+            return len(events) >= 3
+        await until(three)
+        self.assertEqual([event.type for event in events], [FilesystemEventType.CREATE, FilesystemEventType.CHMOD, FilesystemEventType.WRITE])
+        await handle.stop()
+
+
+class Pty(AsyncCase):
+    async def test_terminal(self):
+        output = bytearray()
+        handle = await self.sandbox.pty.create(PtySize(rows=24, cols=80), on_data=output.extend)
+        async def expect(text):
+            async def there():
+                return text in output
+            await until(there)
+        await self.sandbox.pty.send_stdin(handle.pid, b"stty size\n")
+        await expect(b"24 80")
+        await self.sandbox.pty.resize(handle.pid, PtySize(rows=31, cols=99))
+        await self.sandbox.pty.send_stdin(handle.pid, b"stty size; exit 3\n")
+        await expect(b"31 99")
+        with self.assertRaises(CommandExitException) as caught:
+            await handle.wait()
+        self.assertEqual(caught.exception.exit_code, 3)
+
+
+if __name__ == "__main__":
+    main()
