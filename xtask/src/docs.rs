@@ -1,7 +1,7 @@
 //! The documents that are made from the code.
 
 use crate::process::{output, run};
-use crate::{policy, tell};
+use crate::{compatibility, policy, tell};
 use std::fs;
 
 const SETTINGS: &str = "docs/settings.md";
@@ -40,13 +40,19 @@ pub(crate) fn check() -> Result<(), String> {
     Ok(())
 }
 
-fn documents() -> Result<[(&'static str, String); 3], String> {
+fn documents() -> Result<[(&'static str, String); 4], String> {
     let settings = soulbox_settings::document::markdown().map_err(|error| error.to_string())?;
     run(&["cargo", "build", "--quiet", "--package", "soulbox"])?;
     let mut page = CLI_HEAD.to_owned();
     describe(&[], &mut page)?;
     let policy = policy::document()?;
-    Ok([(SETTINGS, settings), (CLI, page), (policy::PATH, policy)])
+    let compatibility = compatibility::document()?;
+    Ok([
+        (SETTINGS, settings),
+        (CLI, page),
+        (policy::PATH, policy),
+        (compatibility::PATH, compatibility),
+    ])
 }
 
 /// Adds the help of a verb and of the verbs below it.

@@ -3,6 +3,7 @@
 mod attacks;
 mod benchmarks;
 mod check;
+mod compatibility;
 mod docs;
 mod fuzz;
 mod layers;
