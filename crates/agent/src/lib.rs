@@ -12,6 +12,7 @@
 //! |---|---|
 //! | taking descriptors, shutting the rest out | `boot` |
 //! | connections, which request goes where | `server`, `route` |
+//! | connections to the sandbox's own ports | `dial` |
 //! | answers, requests, Connect RPC | `reply`, `request`, `rpc` |
 //! | streams of frames, descriptors that the runtime watches | `stream`, `channel` |
 //! | users, paths, times, random names, bounds | `account`, `path`, `calendar`, `random`, `limits` |
@@ -24,6 +25,7 @@ mod account;
 mod boot;
 mod calendar;
 mod channel;
+mod dial;
 mod files;
 mod filesystem;
 #[cfg(fuzzing)]

@@ -7,6 +7,10 @@ use std::time::Duration;
 /// files; later ones wait in the socket's queue.
 pub(crate) const CONNECTIONS: usize = 1024;
 
+/// How long a server in the sandbox may take to accept a connection. Linux tries again after 1, 3, 7 and
+/// 15 s while the server's queue is full; the host waits 30 s for an answer by default.
+pub(crate) const DIAL: Duration = Duration::from_secs(20);
+
 /// Headers of a request, in number. The official clients send about 20.
 pub(crate) const HEADERS: usize = 64;
 

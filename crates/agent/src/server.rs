@@ -3,6 +3,7 @@
 //! There is no time limit for heads and idle connections here: only the host can open the
 //! socket, and it keeps its own. So nothing wakes an idle agent.
 
+use crate::dial;
 use crate::limits;
 use crate::route;
 use crate::state::Agent;
@@ -42,6 +43,9 @@ pub(crate) async fn run(agent: Rc<Agent>, listener: UnixListener) {
 
 /// Serves one connection until it is closed. How it ends is the other side's affair.
 async fn serve(agent: Rc<Agent>, connection: UnixStream) {
+    if dial::is_wanted(&connection).await {
+        return dial::serve(&connection).await;
+    }
     let service = service_fn(|request| {
         let agent = Rc::clone(&agent);
         async move { Ok::<_, Infallible>(route::serve(&agent, request).await) }

@@ -17,9 +17,11 @@
 //! | files' contents | [`file`] |
 //! | directories and names | [`filesystem`] |
 //! | a client's own requests | [`pass`] |
+//! | connections to the sandbox's own ports | [`dial`], [`sandbox_stream`] |
 
 mod call;
 mod connection;
+pub mod dial;
 pub mod error;
 pub mod file;
 pub mod filesystem;
@@ -28,7 +30,9 @@ pub mod limits;
 pub mod pass;
 pub mod place;
 pub mod process;
+pub mod sandbox_stream;
 
+pub use dial::DialError;
 pub use error::AgentError;
 pub use file::FileStream;
 pub use input::InputStream;
@@ -36,6 +40,7 @@ pub use limits::AgentLimits;
 pub use pass::PassBody;
 pub use place::Door;
 pub use process::{ProcessEnd, ProcessEvent, ProcessStream, StartRequest};
+pub use sandbox_stream::SandboxStream;
 
 use connection::Pool;
 use place::Place;

@@ -246,7 +246,7 @@ impl Pool {
     }
 
     /// Linux refuses a connection at once while the listener's queue is full.
-    async fn open(&self) -> io::Result<Stream> {
+    pub(super) async fn open(&self) -> io::Result<Stream> {
         loop {
             match self.place.open().await {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -7,4 +7,5 @@
 )]
 
 mod client;
+mod dial;
 mod support;
