@@ -35,6 +35,11 @@ impl Live {
         self.lock().clone()
     }
 
+    /// Tells something of its record, without a copy of all of it.
+    pub fn look<T>(&self, at: impl FnOnce(&SandboxRecord) -> T) -> T {
+        at(&self.lock())
+    }
+
     /// Its id.
     pub fn id(&self) -> SandboxId {
         self.lock().id.clone()

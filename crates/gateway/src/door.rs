@@ -18,14 +18,19 @@ use tower::ServiceExt as _;
 pub(crate) struct Gateway {
     pub(crate) control: Arc<Control>,
     pub(crate) signed: Arc<traffic::signature::Seekers>,
+    pub(crate) ports: Arc<traffic::port::kept::Ports>,
+    /// The name below which sandboxes have host names that clients can use, if there are any.
+    pub(crate) domain: Option<Arc<str>>,
     routes: Arc<Router>,
 }
 
 impl Gateway {
-    pub(crate) fn new(control: Arc<Control>) -> Self {
+    pub(crate) fn new(control: Arc<Control>, domain: Option<String>) -> Self {
         let bare = Self {
-            control,
             signed: Arc::default(),
+            ports: Arc::new(traffic::port::kept::Ports::new(&control)),
+            domain: domain.map(Arc::from),
+            control,
             routes: Arc::default(),
         };
         let routes = Router::new()

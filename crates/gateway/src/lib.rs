@@ -10,7 +10,7 @@
 //! |---|---|
 //! | accepting, time limits of connections, stopping | [`server`] |
 //! | which way a request goes | `door` |
-//! | whose key it is | `auth` |
+//! | who sends a request, and whose key it is | `client`, `auth` |
 //! | bodies: bounded, with the name of a wrong field | `body` |
 //! | bodies that nobody reads to their end | `drained` |
 //! | failures on the wire | [`error`] |
@@ -19,6 +19,7 @@
 
 mod auth;
 mod body;
+mod client;
 mod door;
 mod drained;
 mod e2b;

@@ -3,33 +3,26 @@
 //! Time limits of ours are on what a client owes us: the head of a request, and something to do on a
 //! connection that is kept. How long an answer takes is between the client and the sandbox.
 
-use crate::door::{self, Gateway};
-use bytes::Bytes;
-use http::Request;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+mod connection;
+
+use crate::client::Client;
+use crate::door::Gateway;
+use rustix::net::sockopt;
 use soulbox_control::Control;
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// Bytes of a request's head, and of what is read at once: URLs with signatures and metadata filters are
-/// long, E2B's own are below 16 KiB.
-const BUFFER: usize = 128 * 1024;
-/// Headers of a request.
-const HEADERS: usize = 128;
 /// How long accepting rests after Linux refused to, for want of descriptors or memory.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// How long nothing is heard of a client before Linux asks whether it is still there, and how often it asks
+/// four times before the connection is given up.
+const SILENCE: Duration = Duration::from_secs(60);
+const ASKED: Duration = Duration::from_secs(15);
 
 /// A server that cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +58,7 @@ impl Server {
             .await
             .map_err(|source| ServerError::Listen { address, source })?;
         Ok(Self {
-            gateway: Gateway::new(control),
+            gateway: Gateway::new(control, None),
             listener,
             places: Arc::new(Semaphore::new(settings.server.connections as usize)),
             stopping: watch::Sender::new(false),
@@ -89,13 +82,17 @@ impl Server {
                 () = &mut stop => break,
                 accepted = self.accept() => accepted,
             };
-            if let Some((stream, place)) = accepted {
+            if let Some((stream, address, place)) = accepted {
                 let gateway = self.gateway.clone();
                 let stopping = self.stopping.subscribe();
+                let client = Client {
+                    address: address.ip().to_canonical(),
+                    tls: false,
+                    place: Some(Arc::new(place)),
+                };
                 tokio::spawn(async move {
-                    let _ = stream.set_nodelay(true);
-                    serve(gateway, stream, stopping).await;
-                    drop(place);
+                    prepare(&stream);
+                    connection::serve(gateway, stream, client, stopping).await;
                 });
             }
         }
@@ -112,11 +109,11 @@ impl Server {
         }
     }
 
-    async fn accept(&self) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    async fn accept(&self) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         // The semaphore is never closed.
         let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
         match self.listener.accept().await {
-            Ok((stream, _)) => Some((stream, place)),
+            Ok((stream, address)) => Some((stream, address, place)),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_REST).await;
@@ -126,243 +123,11 @@ impl Server {
     }
 }
 
-/// Serves one connection to its end.
-pub(crate) async fn serve<S>(gateway: Gateway, stream: S, mut stopping: watch::Receiver<bool>)
-where
-    S: AsyncRead + AsyncWrite + Cut + Unpin + Send + 'static,
-{
-    let pulse = Arc::new(Pulse::new());
-    let limits = gateway.control.settings();
-    let (head, idle) = (limits.server.header_timeout, limits.server.idle_timeout);
-    let service = {
-        let pulse = Arc::clone(&pulse);
-        service_fn(move |request: Request<Incoming>| {
-            let gateway = gateway.clone();
-            let busy = Busy::begin(&pulse);
-            async move {
-                let response = door::answer(&gateway, request).await;
-                Ok::<_, Infallible>(response.map(|body| Counted { body, busy }))
-            }
-        })
-    };
-    let watched = Watched {
-        stream,
-        pulse: Arc::clone(&pulse),
-    };
-    let connection = http1::Builder::new()
-        .max_headers(HEADERS)
-        .max_buf_size(BUFFER)
-        .half_close(false)
-        .serve_connection(TokioIo::new(watched), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let mut told = false;
-    loop {
-        let left = pulse.left(head, idle);
-        if left.is_zero() {
-            return;
-        }
-        tokio::select! {
-            // How it ends is the client's affair.
-            _ = &mut connection => return,
-            () = tokio::time::sleep(left) => {}
-            changed = stopping.wait_for(|stop| *stop), if !told => {
-                told = true;
-                if changed.is_ok() {
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
-        }
-    }
-}
-
-/// What a connection is doing, for its time limits.
-struct Pulse {
-    began: Instant,
-    /// Requests that are being answered.
-    busy: AtomicUsize,
-    /// Milliseconds from `began` to when it was last idle, or its head began.
-    since: AtomicU64,
-    /// Whether part of a head has come.
-    head: AtomicBool,
-    /// Whether an answer broke off.
-    broken: AtomicBool,
-}
-
-impl Pulse {
-    fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            busy: AtomicUsize::new(0),
-            since: AtomicU64::new(0),
-            // The first head is owed at once.
-            head: AtomicBool::new(true),
-            broken: AtomicBool::new(false),
-        }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// How long until the connection is to be looked at again; zero when its time is over.
-    fn left(&self, head: Duration, idle: Duration) -> Duration {
-        if self.busy.load(Ordering::Relaxed) > 0 {
-            return head.min(idle);
-        }
-        let limit = match self.head.load(Ordering::Relaxed) {
-            true => head,
-            false => idle,
-        };
-        let so_far = Duration::from_millis(self.now() - self.since.load(Ordering::Relaxed));
-        limit.saturating_sub(so_far)
-    }
-
-    fn read(&self) {
-        if self.busy.load(Ordering::Relaxed) == 0 && !self.head.swap(true, Ordering::Relaxed) {
-            self.since.store(self.now(), Ordering::Relaxed);
-        }
-    }
-}
-
-/// One request that is being answered.
-struct Busy(Arc<Pulse>);
-
-impl Busy {
-    fn begin(pulse: &Arc<Pulse>) -> Self {
-        pulse.busy.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(pulse))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let pulse = &self.0;
-        pulse.head.store(false, Ordering::Relaxed);
-        pulse.since.store(pulse.now(), Ordering::Relaxed);
-        pulse.busy.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A body during which the connection is busy.
-struct Counted {
-    body: axum::body::Body,
-    busy: Busy,
-}
-
-impl Body for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Err(_))) = polled {
-            self.busy.0.broken.store(true, Ordering::Relaxed);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A connection that can be cut, so that the other side sees a failure instead of an end.
-pub(crate) trait Cut {
-    /// Has the connection reset when it is dropped.
-    fn cut(&self);
-}
-
-impl Cut for TcpStream {
-    fn cut(&self) {
-        let _ = self.set_zero_linger();
-    }
-}
-
-/// A stream that notes when a head begins to come, and is cut after an answer that broke off: a plain
-/// end there is no failure of the connection to all of E2B's clients, and only after such a failure do they
-/// ask whether the sandbox was killed.
-struct Watched<S: Cut> {
-    stream: S,
-    pulse: Arc<Pulse>,
-}
-
-impl<S: Cut> Drop for Watched<S> {
-    fn drop(&mut self) {
-        if self.pulse.broken.load(Ordering::Relaxed) {
-            self.stream.cut();
-        }
-    }
-}
-
-impl<S: AsyncRead + Cut + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            this.pulse.read();
-        }
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Cut + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_head_that_never_comes_and_idleness_have_their_own_limits() {
-        let (head, idle) = (Duration::from_secs(30), Duration::from_secs(640));
-        let pulse = Arc::new(Pulse::new());
-        assert!(pulse.left(head, idle) <= head);
-        let busy = Busy::begin(&pulse);
-        assert_eq!(pulse.left(head, idle), head, "an answer has no limit");
-        drop(busy);
-        assert!(pulse.left(head, idle) > head, "idle between requests");
-        pulse.read();
-        assert!(pulse.left(head, idle) <= head, "the next head began");
-        assert!(pulse.left(Duration::ZERO, idle).is_zero());
-    }
+/// Sends small answers at once, and finds out when a client has vanished.
+fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    let _ = sockopt::set_tcp_keepidle(stream, SILENCE);
+    let _ = sockopt::set_tcp_keepintvl(stream, ASKED);
+    let _ = sockopt::set_tcp_keepcnt(stream, 4);
 }

@@ -4,10 +4,14 @@
 //! |---|---|
 //! | which sandbox and port a request names | [`target`] |
 //! | the agent's own port | `agent` |
+//! | all other ports | [`port`] |
+//! | what a proxy changes of a head | `forward` |
 //! | signed URLs of files | [`signature`] |
 //! | why not | `refuse` |
 
 mod agent;
+mod forward;
+pub(crate) mod port;
 mod refuse;
 pub(crate) mod signature;
 pub(crate) mod target;
@@ -16,7 +20,9 @@ use crate::door::Gateway;
 use axum::response::Response;
 use http::Request;
 use hyper::body::Incoming;
+use refuse::Reader;
 use soulbox_control::ControlError;
+use std::num::NonZeroU16;
 use target::Target;
 
 /// The port on which an envd listens; the agent serves it over its socket.
@@ -28,18 +34,26 @@ pub(crate) async fn serve(
     target: Target,
     request: Request<Incoming>,
 ) -> Response {
+    let reader = Reader::of(request.headers());
     let Some(live) = gateway.control.find(&target.id) else {
-        return refuse::not_found(&target.id);
+        return refuse::not_found(&target.id).to(reader);
     };
+    let port = NonZeroU16::new(target.port).filter(|port| port.get() != AGENT_PORT);
+    // Before it is woken: whoever may not come in does not wake it.
+    if let Some(port) = port
+        && let Err(refusal) = port::admit(gateway, &live, port, request.headers())
+    {
+        return refusal.to(reader);
+    }
     match gateway.control.wake(&live).await {
         Ok(()) => {}
         Err(ControlError::State { .. } | ControlError::Ended(_) | ControlError::NoSandbox(_)) => {
-            return refuse::not_found(&target.id);
+            return refuse::not_found(&target.id).to(reader);
         }
         Err(error) => return refuse::failed(error),
     }
-    match target.port {
-        AGENT_PORT => agent::serve(gateway, &live, request).await,
-        port => refuse::closed(&target.id, port),
+    match port {
+        None => agent::serve(gateway, &live, request).await,
+        Some(port) => port::serve(gateway, live, port, request).await,
     }
 }

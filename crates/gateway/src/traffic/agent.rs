@@ -1,14 +1,14 @@
 //! The agent's own port. Whether a request may go there is decided here: what the agent itself would say
 //! proves nothing.
 
-use super::{refuse, signature};
+use super::{forward, refuse, signature};
 use crate::body::Stalling;
 use crate::door::Gateway;
 use crate::error::ApiError;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{self, HeaderMap, HeaderName};
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http::header;
+use http::{HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use soulbox_control::Live;
 use soulbox_control::token::Purpose;
@@ -27,21 +27,8 @@ const INTERNAL: [&str; 7] = [
     "/upgrade",
 ];
 
-/// Headers of one connection, which are not passed on
-/// ([RFC 9110, section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)), and those that are for
-/// us.
-const OURS: [HeaderName; 10] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("x-access-token"),
-    HeaderName::from_static("x-api-key"),
-];
+/// Headers that are for us: the agent gets neither tokens nor keys.
+const OURS: [&str; 2] = ["x-access-token", "x-api-key"];
 
 /// Passes a request to the agent, if it may go there.
 pub(crate) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incoming>) -> Response {
@@ -53,25 +40,28 @@ pub(crate) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incom
         return error.into_response();
     }
     let (mut parts, body) = request.into_parts();
-    strip(&mut parts.headers);
+    forward::strip(&mut parts.headers);
+    for name in OURS {
+        parts.headers.remove(name);
+    }
     parts
         .headers
         .insert(header::HOST, HeaderValue::from_static("agent"));
-    parts.uri = origin_form(&parts.uri);
+    parts.uri = forward::origin_form(&parts.uri);
     parts.version = http::Version::HTTP_11;
     let stall = gateway.control.settings().server.body_timeout;
     let request = Request::from_parts(parts, Stalling::new(body, stall));
     match live.agent().pass(request).await {
         Ok(mut response) => {
-            strip(response.headers_mut());
+            forward::strip(response.headers_mut());
             response.map(Body::new)
         }
         Err(error) => {
             let id = live.id();
             tracing::debug!(sandbox = %id, error = &error as &dyn std::error::Error, "the agent does not answer");
             match live.record().is_live() {
-                true => refuse::closed(&id, super::AGENT_PORT),
-                false => refuse::not_found(&id),
+                true => refuse::closed(&id, super::AGENT_PORT).json(),
+                false => refuse::not_found(&id).json(),
             }
         }
     }
@@ -107,24 +97,4 @@ fn check(gateway: &Gateway, live: &Live, request: &Request<Incoming>) -> Result<
     let token = secret.token(Purpose::Agent, &record.id);
     signature::check(method, request.uri(), &token)
         .map_err(|error| ApiError::new(StatusCode::UNAUTHORIZED, error.to_string()))
-}
-
-/// Removes what belongs to one connection only.
-pub(crate) fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&OURS) {
-        headers.remove(name);
-    }
-}
-
-/// The target without scheme and host.
-fn origin_form(uri: &Uri) -> Uri {
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    target.parse().unwrap_or_else(|_| Uri::from_static("/"))
 }

@@ -56,6 +56,11 @@ section! {
         body: ByteSize = |_| ByteSize::mib(4), Accept::between(ByteSize::kib(4), ByteSize::mib(64));
         /// The most connections at once.
         connections: u32 = |_| 16_384, Accept::between(16, 1_000_000);
+        /// The most connections to the ports of one sandbox at once.
+        sandbox_connections: u32 = |_| 1024, Accept::between(1, 65_536);
+        /// How long a connection to a sandbox's port is kept for the next request. Shorter than servers keep
+        /// theirs, so that none is closed under a request: gunicorn waits 2 s, Node.js and uvicorn 5 s.
+        sandbox_idle: Duration = |_| Duration::from_secs(1), Accept::between(Duration::from_millis(1), Duration::from_secs(600));
         /// How long a stop waits for what is going on.
         drain: Duration = |_| Duration::from_secs(10), Accept::between(Duration::ZERO, Duration::from_secs(86_400));
     }

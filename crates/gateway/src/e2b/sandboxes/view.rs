@@ -51,8 +51,7 @@ pub(crate) fn sandbox<'a>(gateway: &'a Gateway, view: &'a SandboxView) -> Sandbo
 
 /// The domain of host names, while they can be used: clients prepend `https://`.
 fn domain(gateway: &Gateway) -> Option<&str> {
-    let server = &gateway.control.settings().server;
-    (!server.tls_listen.is_empty()).then_some(server.domain.as_str())
+    gateway.domain.as_deref()
 }
 
 /// A sandbox in a list.
