@@ -46,6 +46,14 @@ impl Lock {
         self.change(FlockOperation::LockShared)
     }
 
+    /// A copy of its descriptor: the lock is held until both are gone.
+    ///
+    /// # Errors
+    /// When Linux refuses.
+    pub fn copy(&self) -> io::Result<OwnedFd> {
+        self.0.try_clone()
+    }
+
     /// True while the file at `path` is the one that this lock is on.
     pub fn is_of(&self, path: &Path) -> bool {
         let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);

@@ -139,6 +139,18 @@ impl Promises {
     }
 }
 
+impl Promises {
+    /// Counts the memory of a sandbox that runs, whatever is promised by now.
+    pub(crate) fn keep(&self, limits: &Limits) -> Promise {
+        let memory = limits.memory.bytes();
+        self.promised.fetch_add(memory, Ordering::AcqRel);
+        Promise {
+            memory,
+            promised: Arc::clone(&self.promised),
+        }
+    }
+}
+
 impl Drop for Promise {
     fn drop(&mut self) {
         self.promised.fetch_sub(self.memory, Ordering::AcqRel);

@@ -1,6 +1,8 @@
 //! Engines that have died, and what they left in their directories.
 
-use crate::workplace::{self, ENGINES, LOCK, Places, journal_name, lock, mark_of, remove, turn};
+use crate::workplace::{
+    self, ENGINES, LOCK, Places, journal_name, lock, mark_of, names, remove, turn,
+};
 use rustix::fd::OwnedFd;
 use rustix::fs::FlockOperation;
 use soulbox_runtime::native::journal::{self, Found};
@@ -124,13 +126,6 @@ pub(crate) fn read_journal(paths: &[PathBuf; journal::FILES]) -> Option<Found> {
             None
         }
     }
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten();
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 
 use crate::lease::ID_BASE;
 use crate::memory_kill::find;
-use crate::past::{Ended, Note};
+use crate::note::Note;
+use crate::past::Ended;
 
 /// Linux's words about a killed process whose name is `name`: they mean the same with any.
 pub fn memory_kill(name: &str) {

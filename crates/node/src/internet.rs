@@ -170,6 +170,19 @@ impl Internet {
         }))
     }
 
+    /// Leaves the walls up for sandboxes that go on: nobody takes them down while there are links.
+    pub(crate) fn leave(&self) {
+        self.watch.abort();
+        let mut lease = self
+            .walls
+            .lease
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(lease) = lease.take() {
+            lease.leave();
+        }
+    }
+
     /// Takes the walls down if nobody else needs them.
     pub(crate) async fn stop(&self) {
         self.watch.abort();

@@ -44,15 +44,21 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts a spawner, and replaces it whenever it is lost from now on.
+    /// Starts a spawner, or goes on with one that was taken over, and replaces it whenever it is
+    /// lost from now on.
     pub(crate) async fn start(
         init: Init,
         start_timeout: Duration,
         (workplace, table): (Arc<Workplace>, Arc<Table>),
         past: Past,
         storage: Arc<Choice>,
+        attached: Option<NativeDriver>,
     ) -> Result<Arc<Self>, NodeError> {
-        let first = spawn(&init, workplace.journal(0), start_timeout, &storage).await?;
+        let number = workplace.latest_spawner();
+        let first = match attached {
+            Some(driver) => Spawner::of(driver, workplace.journal(number))?,
+            None => spawn(&init, number, start_timeout, &storage, &workplace).await?,
+        };
         let keeper = Arc::new(Self {
             init,
             start_timeout,
@@ -61,7 +67,7 @@ impl Keeper {
             past,
             storage,
             current: Mutex::new(Arc::new(first)),
-            turn: tokio::sync::Mutex::new(0),
+            turn: tokio::sync::Mutex::new(number),
             watch: Mutex::default(),
         });
         let watch = tokio::spawn(watch(Arc::downgrade(&keeper)));
@@ -87,13 +93,8 @@ impl Keeper {
         tracing::error!("the spawner was lost, and every sandbox with it; starting another one");
         self.clear(&lost).await?;
         let next = *number + 1;
-        let spawner = spawn(
-            &self.init,
-            self.workplace.journal(next),
-            self.start_timeout,
-            &self.storage,
-        )
-        .await?;
+        let (limit, storage) = (self.start_timeout, &self.storage);
+        let spawner = spawn(&self.init, next, limit, storage, &self.workplace).await?;
         *number = next;
         let spawner = Arc::new(spawner);
         *lock(&self.current) = Arc::clone(&spawner);
@@ -120,16 +121,38 @@ impl Keeper {
         }
         let _turn = self.turn.lock().await;
         let current = self.current();
-        current.driver.stop().await;
-        if current.driver.is_lost()
-            && let Err(error) = self.clear(&current).await
-        {
+        let stopped = current.driver.stop().await;
+        if !stopped && let Err(error) = self.clear(&current).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(
                 error,
                 "the next engine clears away what a lost spawner left"
             );
         }
+    }
+}
+
+impl Keeper {
+    /// Leaves what runs to the next engine.
+    pub(crate) async fn leave(&self) {
+        if let Some(watch) = lock(&self.watch).take() {
+            watch.abort();
+        }
+        let _turn = self.turn.lock().await;
+        self.current().driver.leave().await;
+    }
+
+    /// Nobody may end what runs any more.
+    pub(crate) fn abandon(&self) {
+        if let Some(watch) = lock(&self.watch).take() {
+            watch.abort();
+        }
+        self.current().driver.abandon();
+    }
+
+    /// The files of the spawner's journal.
+    pub(crate) fn journal(&self) -> [PathBuf; FILES] {
+        self.current().journal.clone()
     }
 }
 
@@ -166,26 +189,51 @@ async fn replaced(keeper: &Keeper) -> bool {
     replaced.is_ok()
 }
 
+impl Spawner {
+    fn of(driver: NativeDriver, journal: [PathBuf; FILES]) -> Result<Self, DriverError> {
+        let holder = driver
+            .spawner_pid()
+            .and_then(Holder::of)
+            .ok_or(DriverError::SpawnerGone)?;
+        Ok(Self {
+            driver,
+            holder,
+            journal,
+        })
+    }
+}
+
+/// Starts the spawner number `number` of an engine.
 async fn spawn(
     init: &Init,
-    journal: [PathBuf; FILES],
+    number: u32,
     limit: Duration,
     storage: &Choice,
+    workplace: &Workplace,
 ) -> Result<Spawner, NodeError> {
+    let journal = workplace.journal(number);
     let files = open(&journal)?;
-    let starting = NativeDriver::start(init.clone(), files, storage.mount());
+    let lasting = match init.lasting {
+        true => meeting_place(workplace)?,
+        false => Vec::new(),
+    };
+    let starting = NativeDriver::start(init.clone(), files, storage.mount(), lasting);
     let driver = tokio::time::timeout(limit, starting)
         .await
         .map_err(|_| NodeError::Timeout(limit))??;
-    let holder = driver
-        .spawner_pid()
-        .and_then(Holder::of)
-        .ok_or(DriverError::SpawnerGone)?;
-    Ok(Spawner {
-        driver,
-        holder,
-        journal,
-    })
+    Ok(Spawner::of(driver, journal)?)
+}
+
+/// What a spawner needs that lasts: where engines will find it, and what they are known to live by.
+fn meeting_place(workplace: &Workplace) -> Result<Vec<OwnedFd>, WorkplaceError> {
+    let path = workplace.meeting_place();
+    let socket = NativeDriver::meeting_place(&path).map_err(|errno| WorkplaceError {
+        path,
+        source: errno.into(),
+    })?;
+    let mut all = vec![socket];
+    all.extend(workplace.copy_locks()?);
+    Ok(all)
 }
 
 /// Makes the empty files of a journal.

@@ -21,6 +21,9 @@
 //! | the spawner, and another one when it was lost | `keeper` |
 //! | what dead engines left | `dead`, `reclaim` |
 //! | what ended while nobody was there | [`past`] |
+//! | taking over what an engine left that is gone | `orphan`, `core::adopt` |
+//! | what is written down of a sandbox for that | `note` |
+//! | when the spawner acts by itself, and how sandboxes end | `deadline`, `ending` |
 //! | templates on disk, and building them | [`template`] |
 //! | trees and mounts that go into a sandbox | [`tree_source`], [`mount_source`] |
 
@@ -28,6 +31,8 @@ mod calm;
 pub mod ceiling;
 mod core;
 mod dead;
+mod deadline;
+mod ending;
 pub mod execute;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -39,6 +44,8 @@ mod memory_kill;
 mod metrics;
 pub mod mount_source;
 pub mod node;
+mod note;
+mod orphan;
 pub mod owner;
 pub mod past;
 pub mod pool;
@@ -53,9 +60,12 @@ pub mod trust;
 pub mod workplace;
 
 pub use ceiling::AdmissionError;
+pub use deadline::{Deadline, Then};
+pub use ending::{End, EndedMeanwhile, HowEnded};
 pub use internet::InternetError;
 pub use memory_kill::MemoryKill;
 pub use metrics::Metrics;
 pub use node::{Birth, CreateError, Node, NodeError};
-pub use sandbox::{End, Sandbox, Usage};
+pub use note::TooLong;
+pub use sandbox::{NoteError, Sandbox, Usage};
 pub use soulbox_runtime::native::driver::PauseError;

@@ -2,6 +2,7 @@
 
 use crate::ceiling::AdmissionError;
 use crate::core::Core;
+use crate::ending::EndedMeanwhile;
 use crate::internet::InternetError;
 use crate::lease::LeaseError;
 use crate::mount_source::MountSourceError;
@@ -12,13 +13,13 @@ use crate::tree_source::TreeError;
 use crate::workplace::WorkplaceError;
 use soulbox_model::{LimitError, NetworkMode, SandboxId, SandboxSpec};
 use soulbox_runtime::agent_client::AgentError;
-use soulbox_runtime::native::driver::DriverError;
+use soulbox_runtime::native::driver::{AttachError, DriverError};
 use soulbox_runtime::native::rights::RightsError;
 use soulbox_settings::Settings;
 use soulbox_wire::spawner::Ids;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// An engine that cannot be started.
@@ -39,6 +40,22 @@ pub enum NodeError {
     /// The spawner does not say that it is there.
     #[error("the spawner said nothing for {0:?} (setting spawner.start_timeout)")]
     Timeout(Duration),
+    /// Another engine that lasts lives with the same directories.
+    #[error(
+        "another server (its spawner is process {pid}) uses the data directory {data_dir:?}; \
+         stop it first, or choose another with --data-dir"
+    )]
+    Busy {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// The process id of its spawner.
+        pid: u32,
+    },
+    /// What an engine left that is gone cannot be taken over.
+    #[error(
+        "cannot take over the sandboxes of an engine that is gone; end its spawner to lose them"
+    )]
+    Attach(#[from] AttachError),
     /// The user may not make sandboxes.
     #[error(transparent)]
     Rights(#[from] RightsError),
@@ -128,6 +145,7 @@ impl Default for Birth {
 pub struct Node {
     core: Arc<Core>,
     pools: Pools,
+    adopted: Mutex<Vec<(Sandbox, String)>>,
 }
 
 impl Node {
@@ -137,9 +155,47 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub async fn start(settings: Arc<Settings>) -> Result<Arc<Self>, NodeError> {
-        let core = Arc::new(Core::start(settings).await?);
+        Self::begin(settings, false).await
+    }
+
+    /// Starts an engine whose sandboxes go on when it is gone, however that comes, until an engine
+    /// that is started like this with the same directories takes them over: [`Node::adopted`].
+    /// Deadlines are kept meanwhile. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`NodeError`]; what runs goes on.
+    pub async fn start_lasting(settings: Arc<Settings>) -> Result<Arc<Self>, NodeError> {
+        Self::begin(settings, true).await
+    }
+
+    async fn begin(settings: Arc<Settings>, lasting: bool) -> Result<Arc<Self>, NodeError> {
+        let (core, held) = Core::start(settings, lasting).await?;
+        let core = Arc::new(core);
+        let adopted = match lasting {
+            true => core.adopt(held).await?,
+            false => Vec::new(),
+        };
         let pools = Pools::start(&core);
-        Ok(Arc::new(Self { core, pools }))
+        Ok(Arc::new(Self {
+            core,
+            pools,
+            adopted: Mutex::new(adopted),
+        }))
+    }
+
+    /// The sandboxes that were taken over, each with the note of whoever had asked for it; once.
+    /// Those that nobody takes go on until [`Node::stop`].
+    pub fn adopted(&self) -> Vec<(Sandbox, String)> {
+        let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut adopted)
+    }
+
+    /// Sandboxes that ended while no engine was there to see it, and others that ended lately: who
+    /// asks compares them with what it knows. Those of other engines of the machine are among
+    /// them. None is left out that ended since the last engine with these directories was there,
+    /// unless the machine was restarted.
+    pub async fn ended_meanwhile(&self) -> Vec<EndedMeanwhile> {
+        self.core.ended_meanwhile().await
     }
 
     /// Makes a sandbox and waits until its agent accepts connections.
@@ -226,9 +282,27 @@ impl Node {
         &self.core.settings
     }
 
+    /// Stops the engine and leaves its sandboxes to the next one: for an engine that lasts. Of
+    /// another one, everything ends. Nothing can be asked of its sandboxes any more; dropping them
+    /// does not end them.
+    pub async fn leave(&self) {
+        self.pools.close();
+        match self.core.lasting {
+            true => self.core.leave().await,
+            false => self.core.stop().await,
+        }
+    }
+
     /// Ends all sandboxes and the spawner, and waits until all is given back.
     pub async fn stop(&self) {
         self.pools.close();
         self.core.stop().await;
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Before the sandboxes that nobody took are dropped.
+        self.core.abandon();
     }
 }

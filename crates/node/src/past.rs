@@ -12,11 +12,12 @@ use soulbox_runtime::native::journal::{End, Ending};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How many ends are kept.
-const KEPT: usize = 1000;
+/// How many ends are kept: as many as there can be sandboxes, which may all be lost at once.
+const KEPT: usize = 4096;
 
-/// The longest list that is read, in bytes; an entry has some 400.
-const LONGEST: u64 = 4 * 1024 * 1024;
+/// The longest list that is read, in bytes; an entry has some 400, and up to 6,500 with a note that
+/// is made to be long.
+const LONGEST: u64 = 32 * 1024 * 1024;
 
 /// A list that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -27,16 +28,6 @@ pub struct PastError {
     /// Linux's error.
     #[source]
     pub source: io::Error,
-}
-
-/// What a spawner writes down of a sandbox, so that an engine that comes later knows what it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Note {
-    /// Its id.
-    pub(crate) id: SandboxId,
-    /// What it was made from.
-    pub(crate) template: TemplateName,
 }
 
 /// A sandbox that ended while nobody was there.
@@ -50,6 +41,9 @@ pub struct Ended {
     pub slot: u32,
     /// The engine that had made it: process id and mark.
     pub engine: String,
+    /// The note of whoever had asked for it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     /// When and why it ended, and what it had used. When nobody saw it end, `at` is when that was
     /// found out.
     #[serde(flatten)]
@@ -62,6 +56,7 @@ pub fn in_words(ending: Ending) -> &'static str {
         Ending::Asked => "ended on request",
         Ending::Failed => "could not be made",
         Ending::Alone => "its first process ended",
+        Ending::Expired => "its time was over",
         Ending::EngineLost => "its engine was lost",
         Ending::SpawnerLost => "its spawner was lost",
         Ending::MachineStopped => "the machine was restarted",
@@ -155,6 +150,7 @@ mod tests {
             template: TemplateName::host(),
             slot: 1,
             engine: "1-00000001".to_owned(),
+            note: String::new(),
             end: End {
                 at: number,
                 ending: Ending::SpawnerLost,
@@ -171,10 +167,10 @@ mod tests {
         let past = Past::new(directory.path());
         assert_eq!(past.all().unwrap(), []);
         past.add((0..KEPT as u64).map(ended).collect()).unwrap();
-        past.add(vec![ended(5), ended(5000)]).unwrap();
+        past.add(vec![ended(5), ended(50_000)]).unwrap();
         let all = past.all().unwrap();
         assert_eq!((all.len(), all.first()), (KEPT, Some(&ended(1))));
-        assert_eq!(all.last(), Some(&ended(5000)));
+        assert_eq!(all.last(), Some(&ended(50_000)));
     }
 
     #[test]

@@ -14,7 +14,8 @@
 
 use crate::dead::{Dead, Survey, read_journal};
 use crate::lease::{Holder, LeaseError, Record, Table};
-use crate::past::{Ended, Note, Past};
+use crate::note::Note;
+use crate::past::{Ended, Past};
 use soulbox_runtime::native::cgroup::{Layout, remove_left, thaw_left};
 use soulbox_runtime::native::journal::{self, End, Ending, FILES, Found};
 use soulbox_runtime::native::network::{firewall, link, namespace::Host};
@@ -128,13 +129,19 @@ fn tell(found: &Found, engine: &str, past: &Past) {
     });
     let all = known.chain(held).filter_map(|(slot, note, end)| {
         // Without a note nobody had been given it.
-        let Note { id, template } = serde_json::from_str(note?).ok()?;
+        let Note {
+            id,
+            template,
+            callers,
+            ..
+        } = serde_json::from_str(note?).ok()?;
         let engine = engine.to_owned();
         Some(Ended {
             id,
             template,
             slot,
             engine,
+            note: callers,
             end,
         })
     });

@@ -1,8 +1,11 @@
 //! A live sandbox in its owner's hands.
 
 use crate::ceiling::Promise;
+use crate::deadline::Deadline;
+use crate::ending::End;
 use crate::memory_kill::{MemoryKill, MemoryKills};
 use crate::metrics::Metrics;
+use crate::note::{Note, TooLong};
 use crate::resolver;
 use crate::storage::Gauge;
 use crate::template::Template;
@@ -36,15 +39,15 @@ impl From<spawner::Usage> for Usage {
     }
 }
 
-/// How a sandbox ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
-    /// What it had used.
-    pub usage: Usage,
-    /// The signal that ended its first process, 0 if none did.
-    pub signal: i32,
-    /// Whether the spawner was lost: then nothing else is known.
-    pub lost: bool,
+/// A note that cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum NoteError {
+    /// It is too long.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    /// The sandbox has ended, or the spawner has.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
 }
 
 /// What a sandbox needs for as long as it lives.
@@ -61,14 +64,16 @@ pub(crate) struct Kept {
     pub(crate) pause_timeout: Duration,
 }
 
-/// A live sandbox. Dropping it ends it; [`Sandbox::destroy`] also waits for that.
+/// A live sandbox. Dropping it ends it, unless the engine has left it to the next one;
+/// [`Sandbox::destroy`] also waits for that.
 pub struct Sandbox {
     id: SandboxId,
     spec: SandboxSpec,
     pid: u32,
     phases: Phases,
     agent: AgentClient,
-    slot: Mutex<Slot>,
+    slot: Mutex<(Slot, Note)>,
+    paused: tokio::sync::watch::Receiver<bool>,
     number: u32,
     end: tokio::sync::watch::Receiver<Option<Gone>>,
     gauge: Gauge,
@@ -82,11 +87,12 @@ impl Sandbox {
         pid: u32,
         phases: Phases,
         agent: AgentClient,
-        (slot, gauge): (Slot, Gauge),
+        (slot, gauge, note): (Slot, Gauge, Note),
         kept: Kept,
     ) -> Self {
         let (end, number) = (slot.end(), slot.number());
-        let slot = Mutex::new(slot);
+        let paused = slot.paused();
+        let slot = Mutex::new((slot, note));
         Self {
             id,
             spec,
@@ -94,6 +100,7 @@ impl Sandbox {
             phases,
             agent,
             slot,
+            paused,
             number,
             end,
             gauge,
@@ -146,7 +153,7 @@ impl Sandbox {
     /// # Errors
     /// [`DriverError::Ended`] when it has ended.
     pub async fn usage(&self) -> Result<Usage, DriverError> {
-        Ok(self.slot.lock().await.usage().await?.into())
+        Ok(self.slot.lock().await.0.usage().await?.into())
     }
 
     /// What it uses now; also while it is paused.
@@ -154,7 +161,7 @@ impl Sandbox {
     /// # Errors
     /// [`DriverError::Ended`] when it has ended.
     pub async fn metrics(&self) -> Result<Metrics, DriverError> {
-        let counted = self.slot.lock().await.measure().await?;
+        let counted = self.slot.lock().await.0.measure().await?;
         let filling = self.gauge.filling(self.pid);
         Ok(Metrics::new(counted, filling, &self.spec.limits))
     }
@@ -166,7 +173,7 @@ impl Sandbox {
     /// [`PauseError`]; the sandbox is as it was. What takes too long goes on.
     pub async fn pause(&self) -> Result<(), PauseError> {
         let mut slot = self.slot.lock().await;
-        slot.freeze(self.kept.pause_timeout).await
+        slot.0.freeze(self.kept.pause_timeout).await
     }
 
     /// Lets a paused sandbox go on.
@@ -174,7 +181,39 @@ impl Sandbox {
     /// # Errors
     /// [`PauseError`]; the sandbox is as it was.
     pub async fn resume(&self) -> Result<(), PauseError> {
-        self.slot.lock().await.thaw().await
+        self.slot.lock().await.0.thaw().await
+    }
+
+    /// Whether it stands still, by [`Sandbox::pause`] or its deadline: a receiver that tells each
+    /// change.
+    pub fn paused(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.paused.clone()
+    }
+
+    /// Sets when it is ended or paused, in place of what was set before; `None`: never. The spawner
+    /// keeps the time, whether an engine is there or not; an end is told as
+    /// [`HowEnded::Expired`](crate::HowEnded::Expired).
+    ///
+    /// # Errors
+    /// [`DriverError::Ended`] when it has ended.
+    pub async fn set_deadline(&self, deadline: Option<Deadline>) -> Result<(), DriverError> {
+        let deadline = deadline.map(Into::into);
+        self.slot.lock().await.0.set_deadline(deadline).await
+    }
+
+    /// Writes down what an engine that takes it over later is to tell, at most 1,024 bytes; it
+    /// replaces what was written before.
+    ///
+    /// # Errors
+    /// [`NoteError`]; the note before stays.
+    pub async fn set_note(&self, text: &str) -> Result<(), NoteError> {
+        let mut kept = self.slot.lock().await;
+        let (slot, note) = &mut *kept;
+        let mut new = note.clone();
+        new.set_callers(text)?;
+        slot.write_note(new.text()).await?;
+        *note = new;
+        Ok(())
     }
 
     /// The last of its processes that Linux killed for want of memory; none where there was none,
@@ -189,7 +228,7 @@ impl Sandbox {
     /// # Errors
     /// [`DriverError::Ended`] when it has ended.
     pub async fn kill_processes(&self) -> Result<(), DriverError> {
-        self.slot.lock().await.kill().await
+        self.slot.lock().await.0.kill().await
     }
 
     /// Whether its disk is full, as Linux says.
@@ -202,17 +241,11 @@ impl Sandbox {
         wait_gone(&mut self.end.clone()).await.usage.into()
     }
 
-    /// Its end, to be waited for without holding the sandbox.
+    /// Its end, whoever brings it about, to be waited for without holding the sandbox. Never told of
+    /// one that goes on after its engine has left.
     pub fn end(&self) -> impl Future<Output = End> + Send + use<> {
         let mut end = self.end.clone();
-        async move {
-            let gone = wait_gone(&mut end).await;
-            End {
-                usage: gone.usage.into(),
-                signal: gone.signal,
-                lost: gone.lost,
-            }
-        }
+        async move { (&wait_gone(&mut end).await).into() }
     }
 
     /// Whether it ended because the spawner was lost; then nothing is known of its end.
@@ -222,6 +255,6 @@ impl Sandbox {
 
     /// Ends it and waits until everything is given back. Tells what it had used.
     pub async fn destroy(self) -> Usage {
-        self.slot.into_inner().destroy().await.usage.into()
+        self.slot.into_inner().0.destroy().await.usage.into()
     }
 }

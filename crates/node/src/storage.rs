@@ -21,8 +21,10 @@ pub use choice::Choice;
 pub use gauge::Gauge;
 
 use rustix::fd::BorrowedFd;
+use serde::{Deserialize, Serialize};
 use soulbox_model::{ByteSize, Limits};
 use soulbox_wire::spawner;
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 /// Writes that have nowhere to go.
@@ -126,6 +128,12 @@ pub trait Storage: Send + Sync {
     /// [`StorageError`]; nothing stays.
     fn allot(&self, slot: u32, limits: &Limits) -> Result<Layer, StorageError>;
 
+    /// The layer that a sandbox in `slot` has, which an engine before this one made.
+    fn adopt(&self, slot: u32, mark: &LayerMark, limits: &Limits) -> Layer;
+
+    /// Removes what the engine's place holds besides the layers `kept`. May wait for the disk.
+    fn sweep_own(&self, kept: &HashSet<String>);
+
     /// The room for all sandboxes.
     ///
     /// # Errors
@@ -147,6 +155,22 @@ pub trait Storage: Send + Sync {
     }
 }
 
+/// By what a layer is found again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerMark {
+    /// Its name in its engine's place: `<slot>-<number>`.
+    pub name: String,
+    /// The number of its subvolume; 0 where it is none.
+    pub id: u64,
+}
+
+/// The number in a layer's name; none when it is no such name.
+fn number_of(name: &str) -> Option<u64> {
+    let (slot, number) = name.split_once('-')?;
+    slot.parse::<u32>().ok()?;
+    number.parse().ok()
+}
+
 /// What gives a layer back.
 type Undo = Box<dyn FnOnce() + Send>;
 
@@ -156,6 +180,8 @@ pub struct Layer {
     pub wire: spawner::Storage,
     /// Tells whether it is full.
     pub gauge: Gauge,
+    /// By what an engine that comes later finds it; none where nothing stays of it.
+    pub mark: Option<LayerMark>,
     undo: Option<Undo>,
 }
 

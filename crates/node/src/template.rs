@@ -124,6 +124,14 @@ impl Template {
         let place = self.layers.rootfs.with_file_name(staging::LOCK);
         self.held.is_of(&place)
     }
+
+    /// A copy of what holds it, which holds it too.
+    ///
+    /// # Errors
+    /// Linux's own.
+    pub fn copy_lock(&self) -> io::Result<std::os::fd::OwnedFd> {
+        self.held.copy()
+    }
 }
 
 /// The templates of one machine.

@@ -19,6 +19,15 @@ pub enum TreeError {
     /// It cannot be held.
     #[error(transparent)]
     Template(Box<TemplateError>),
+    /// Its lock cannot be shared with the spawner.
+    #[error("cannot hold the template {name}")]
+    Hold {
+        /// The template.
+        name: TemplateName,
+        /// Linux's error.
+        #[source]
+        source: std::io::Error,
+    },
     /// The engine was stopped meanwhile.
     #[error("the engine was stopped while it looked for a template")]
     Interrupted,

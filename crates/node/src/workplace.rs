@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use soulbox_runtime::native::journal::FILES;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The name of the file that a living engine holds a lock on.
 pub(crate) const LOCK: &str = "lock";
@@ -48,7 +49,10 @@ pub struct Workplace {
     places: Places,
     noted: PathBuf,
     mark: u32,
-    _locks: [OwnedFd; 2],
+    /// By them it is known to live; also those of a spawner that lasts.
+    locks: Vec<OwnedFd>,
+    /// Whether another engine will use the directories when this one is gone.
+    lasts: AtomicBool,
 }
 
 impl Workplace {
@@ -118,8 +122,53 @@ impl Workplace {
             places,
             noted,
             mark,
-            _locks: locks,
+            locks: locks.into(),
+            lasts: AtomicBool::new(false),
         })
+    }
+
+    /// Takes the place of an engine that is gone, with its directories and locks.
+    pub(crate) fn adopt(noted: PathBuf, places: Places, locks: Vec<OwnedFd>) -> Self {
+        let name = noted.file_name().and_then(std::ffi::OsStr::to_str);
+        let mark = name.and_then(mark_of).unwrap_or_default();
+        Self {
+            places,
+            noted,
+            mark,
+            locks,
+            lasts: AtomicBool::new(true),
+        }
+    }
+
+    /// Whether the directories are to stay for another engine when this one is gone.
+    pub fn last(&self, lasts: bool) {
+        self.lasts.store(lasts, Ordering::Relaxed);
+    }
+
+    /// Copies of the locks, for a spawner that lasts.
+    ///
+    /// # Errors
+    /// [`WorkplaceError`].
+    pub fn copy_locks(&self) -> Result<Vec<OwnedFd>, WorkplaceError> {
+        let copies = self.locks.iter().map(OwnedFd::try_clone);
+        copies
+            .collect::<io::Result<_>>()
+            .map_err(|source| WorkplaceError {
+                path: self.noted.clone(),
+                source,
+            })
+    }
+
+    /// Where a spawner that lasts waits for engines.
+    pub fn meeting_place(&self) -> PathBuf {
+        self.places.meeting_place()
+    }
+
+    /// The number of the latest spawner, as its journal tells; 0 where there is none.
+    pub fn latest_spawner(&self) -> u32 {
+        let files = names(&self.places.run);
+        let numbers = files.iter().filter_map(|name| spawner_of(name));
+        numbers.max().unwrap_or(0)
     }
 
     /// Its name: process id and mark.
@@ -158,7 +207,9 @@ impl Workplace {
 
 impl Drop for Workplace {
     fn drop(&mut self) {
-        self.places.remove(&self.noted);
+        if !self.lasts.load(Ordering::Relaxed) {
+            self.places.remove(&self.noted);
+        }
     }
 }
 
@@ -176,12 +227,25 @@ impl Places {
         (fits(&places.run, "engines") && fits(&places.data, "sandboxes")).then_some(places)
     }
 
+    /// Where a spawner that lasts waits for engines.
+    pub(crate) fn meeting_place(&self) -> PathBuf {
+        self.run.join("spawner.sock")
+    }
+
     /// Removes both directories and, if nothing is left of them, the note.
     pub(crate) fn remove(&self, noted: &Path) {
         if remove(&self.data) && remove(&self.run) {
             remove_file(noted);
         }
     }
+}
+
+/// The names in a directory; none when it cannot be read.
+pub(crate) fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect()
 }
 
 /// The mark in an engine's name.

@@ -7,20 +7,24 @@
 
 mod event;
 
-pub use event::{Event, Failure, Metrics, Refusal, Usage};
+pub use event::{Cause, Event, Failure, Metrics, Refusal, Usage};
 
 use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes its meaning; the lower one of the two sides counts.
 /// A field that an older side may ignore does not raise it.
-pub const GENERATION: u32 = 2;
+pub const GENERATION: u32 = 3;
+
+/// The first generation in which a spawner can outlive its engine. An engine takes over spawners
+/// of this one and all later ones that it knows; the lower one of the two sides counts.
+pub const LASTING: u32 = 3;
 
 /// The longest packet in bytes. Linux sends no larger one with default socket buffers
 /// (`net.core.wmem_default`, 212,992 bytes).
 pub const MAX_PACKET: usize = 64 * 1024;
 
 /// The longest [`Request::Note`] in bytes.
-pub const MAX_NOTE: usize = 1024;
+pub const MAX_NOTE: usize = 8 * 1024;
 
 /// Where the spawner sees the mount of [`Init::storage`].
 pub const STORAGE: &str = "/storage";
@@ -33,7 +37,8 @@ pub const MAX_DESCRIPTORS: usize = 120;
 ///
 /// Descriptor 0: the agent's program, readable and executable. Descriptors 1 and 2: the two files
 /// of the spawner's journal, empty and opened to append. With `storage` a mount that is attached
-/// nowhere follows.
+/// nowhere follows. With `lasting` a bound packet socket follows, at which later engines connect,
+/// and then the locks by which the engine is known to live.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Init {
     /// The engine's [`GENERATION`].
@@ -56,6 +61,9 @@ pub struct Init {
     /// Whether a mount comes along that is to be seen as [`STORAGE`].
     #[serde(default)]
     pub storage: bool,
+    /// Whether the spawner and its sandboxes go on when the engine is gone.
+    #[serde(default)]
+    pub lasting: bool,
 }
 
 /// What all sandboxes of the machine may use together: the limits of the group above theirs.
@@ -181,7 +189,8 @@ pub struct GuestMount {
 
 /// A sandbox to make.
 ///
-/// Descriptors: the agent's listening socket, then one tree per entry of `mounts`.
+/// Descriptors: the agent's listening socket, then one tree per entry of `mounts`, then one that is
+/// only kept open until everything is given back, with `keeps`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Create {
     /// The slot that it takes; made on the way when it was not prepared.
@@ -204,14 +213,47 @@ pub struct Create {
     pub open_files: u32,
     /// How far to go.
     pub stop_at: StopAt,
+    /// Whether a descriptor comes along that is to be kept open: the lock on the template.
+    #[serde(default)]
+    pub keeps: bool,
+}
+
+/// What becomes of a sandbox at its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// It is ended.
+    End,
+    /// It is frozen, however long that takes; where nothing freezes, it is ended.
+    Pause,
+}
+
+/// When the spawner acts by itself, whether an engine is there or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadline {
+    /// In milliseconds of the clock that counts since boot, sleep included (`CLOCK_BOOTTIME`).
+    pub at_ms: u64,
+    /// What it does.
+    pub then: Then,
 }
 
 /// What the engine asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
-    /// Settings; the first packet, once.
+    /// Settings; the first packet of a spawner, once.
     Init(Init),
+    /// Take over what runs; the first packet of an engine that connects to a spawner that lasts.
+    /// Answers: [`Event::Busy`], or [`Event::Adopted`] and one [`Event::Held`] for each sandbox.
+    Adopt {
+        /// The engine's [`GENERATION`].
+        generation: u32,
+    },
+    /// The engine ends, and the sandboxes that it wrote a note on go on. The spawner closes the
+    /// channel.
+    Leave,
+    /// End everything, and the spawner. It closes the channel.
+    End,
     /// Make a slot's network namespace and cgroups ahead of time. Answer: [`Event::SlotReady`].
     Slot {
         /// Its number.
@@ -263,10 +305,22 @@ pub enum Request {
         /// Its slot.
         slot: u32,
     },
-    /// Write down what a sandbox is, for an engine that comes after this one. No answer.
+    /// Do something at a time, in place of what was set before. Answer: [`Event::DeadlineSet`] or
+    /// [`Event::Refused`].
+    Deadline {
+        /// Its slot.
+        slot: u32,
+        /// When, and what; `None`: nothing.
+        deadline: Option<Deadline>,
+    },
+    /// Write down what a sandbox is, for an engine that comes after this one. No answer, or
+    /// [`Event::Noted`].
     Note {
         /// Its slot.
         slot: u32,
+        /// Whether an answer is wanted.
+        #[serde(default)]
+        answer: bool,
         /// Anything; what is longer than [`MAX_NOTE`] bytes is not written down.
         text: String,
     },

@@ -10,7 +10,7 @@
 
 use super::gauge::used;
 use super::pool_file::PoolFile;
-use super::{Gauge, Layer, Room, Storage, StorageError, step};
+use super::{Gauge, Layer, LayerMark, Room, Storage, StorageError, number_of, step};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatVfsMountFlags, fstatfs, fstatvfs};
 use rustix::io::Errno;
@@ -18,6 +18,7 @@ use soulbox_model::{ByteSize, Limits};
 use soulbox_settings::{Backend, Storage as Settings};
 use soulbox_syscall::btrfs;
 use soulbox_wire::spawner;
+use std::collections::HashSet;
 use std::ffi::{CString, OsStr};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -124,6 +125,23 @@ impl Btrfs {
     }
 }
 
+impl Btrfs {
+    fn layer(&self, mark: LayerMark, size: u64) -> Layer {
+        let shared = Arc::clone(&self.shared);
+        let mut full = vec![(shared.groups.join(format!("0_{}", mark.id)), size)];
+        full.extend(self.total.map(|total| (shared.all(), total)));
+        let LayerMark { name, id } = mark.clone();
+        Layer {
+            wire: spawner::Storage::Directory {
+                path: format!("{}/{name}", self.place),
+            },
+            gauge: Gauge::Groups(full),
+            mark: Some(mark),
+            undo: Some(Box::new(move || shared.remove(&name, id))),
+        }
+    }
+}
+
 impl Storage for Btrfs {
     fn name(&self) -> &'static str {
         Backend::Btrfs.as_str()
@@ -133,19 +151,30 @@ impl Storage for Btrfs {
         self.room()?.keep(self.reserve)?;
         let name = format!("{slot}-{}", self.number.fetch_add(1, Ordering::Relaxed));
         let size = limits.disk.bytes();
-        let shared = Arc::clone(&self.shared);
-        let id = shared
+        let id = self
+            .shared
             .make(&name, size)
             .map_err(step(format!("make the subvolume {name}")))?;
-        let mut full = vec![(shared.groups.join(format!("0_{id}")), size)];
-        full.extend(self.total.map(|total| (shared.all(), total)));
-        Ok(Layer {
-            wire: spawner::Storage::Directory {
-                path: format!("{}/{name}", self.place),
-            },
-            gauge: Gauge::Groups(full),
-            undo: Some(Box::new(move || shared.remove(&name, id))),
-        })
+        Ok(self.layer(LayerMark { name, id }, size))
+    }
+
+    fn adopt(&self, _: u32, mark: &LayerMark, limits: &Limits) -> Layer {
+        self.layer(mark.clone(), limits.disk.bytes())
+    }
+
+    fn sweep_own(&self, kept: &HashSet<String>) {
+        let next = kept.iter().filter_map(|name| number_of(name)).max();
+        self.number
+            .fetch_max(next.map_or(0, |number| number + 1), Ordering::Relaxed);
+        let shared = &self.shared;
+        for name in names(&shared.directory) {
+            if kept.contains(&name) {
+                continue;
+            }
+            let id = open_directory(shared.directory.as_fd(), &name)
+                .and_then(|layer| btrfs::subvolume_id(layer.as_fd()));
+            shared.remove(&name, id.unwrap_or(0));
+        }
     }
 
     fn room(&self) -> Result<Room, StorageError> {
@@ -291,7 +320,11 @@ fn open_directory(root: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
 }
 
 fn make_directory(root: &OwnedFd, name: &str) -> Result<(), Errno> {
-    rustix::fs::mkdirat(root, name, Mode::from(0o700))
+    match rustix::fs::mkdirat(root, name, Mode::from(0o700)) {
+        // Of the engine whose place this one has taken.
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 fn remove(directory: &OwnedFd, name: &str) -> Result<(), Errno> {

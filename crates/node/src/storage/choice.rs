@@ -3,11 +3,12 @@
 use super::btrfs::Btrfs;
 use super::project::Project;
 use super::remover::{Remover, Way};
-use super::{Layer, Room, Storage, StorageError, memory, step};
+use super::{Layer, LayerMark, Room, Storage, StorageError, memory, step};
 use crate::workplace::Workplace;
 use rustix::fd::BorrowedFd;
 use soulbox_model::Limits;
 use soulbox_settings::{Backend, Settings};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,6 +70,30 @@ impl Choice {
             (Disk::There(storage, _), _) => storage.allot(slot, limits),
             (Disk::Unused, _) => Err(no_disk(limits, "the engine was started without one")),
             (Disk::Absent(why), _) => Err(no_disk(limits, why)),
+        }
+    }
+
+    /// The layer that a sandbox in `slot` has, which an engine before this one made. Of one on a
+    /// disk that this engine does not use, only the next engines give back what is there.
+    pub fn adopt(&self, slot: u32, mark: Option<&LayerMark>, limits: &Limits) -> Layer {
+        match (&self.disk, mark) {
+            (Disk::There(storage, _), Some(mark)) => storage.adopt(slot, mark, limits),
+            _ => memory::layer(limits),
+        }
+    }
+
+    /// Removes what the engine's place holds besides the layers `kept`. May wait for the disk.
+    pub fn sweep_own(&self, kept: &HashSet<String>) {
+        if let Disk::There(storage, _) = &self.disk {
+            storage.sweep_own(kept);
+        }
+    }
+
+    /// Waits until all that was given back is gone, and leaves the rest to the next engine. May
+    /// wait for the disk.
+    pub fn pause(&self) {
+        if let Disk::There(_, remover) = &self.disk {
+            remover.stop();
         }
     }
 

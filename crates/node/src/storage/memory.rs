@@ -31,6 +31,7 @@ pub fn layer(limits: &Limits) -> Layer {
             inodes: inodes(size),
         },
         gauge: Gauge::FileSystem,
+        mark: None,
         undo: None,
     }
 }

@@ -1,7 +1,7 @@
 //! Writable layers as directories with a project quota, on ext4 or XFS.
 
 use super::memory::inodes;
-use super::{Gauge, Layer, Room, Storage, StorageError, step};
+use super::{Gauge, Layer, LayerMark, Room, Storage, StorageError, number_of, step};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, fstatvfs};
 use rustix::io::Errno;
@@ -10,6 +10,7 @@ use soulbox_model::{ByteSize, Limits};
 use soulbox_settings::Backend;
 use soulbox_syscall::project;
 use soulbox_wire::spawner;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -83,6 +84,28 @@ impl Project {
     }
 }
 
+impl Project {
+    fn layer(&self, slot: u32, mark: LayerMark) -> Layer {
+        let path = self.place.join(&mark.name);
+        let number = PROJECTS + slot;
+        // Without it the limit stays, on a project that has no files any more.
+        let root = self.root.try_clone().ok();
+        Layer {
+            wire: spawner::Storage::Directory {
+                path: path.to_string_lossy().into_owned(),
+            },
+            gauge: Gauge::FileSystem,
+            mark: Some(mark),
+            undo: Some(Box::new(move || {
+                remove(&path);
+                if let Some(root) = root {
+                    let _ = project::limit(root.as_fd(), number, 0, 0);
+                }
+            })),
+        }
+    }
+}
+
 impl Storage for Project {
     fn name(&self) -> &'static str {
         Backend::ProjectQuota.as_str()
@@ -97,20 +120,23 @@ impl Storage for Project {
             .map_err(step(format!(
                 "make the directory {path:?} with a project quota"
             )))?;
-        let root = self
-            .root
-            .try_clone()
-            .map_err(step("open a directory again"))?;
-        Ok(Layer {
-            wire: spawner::Storage::Directory {
-                path: path.to_string_lossy().into_owned(),
-            },
-            gauge: Gauge::FileSystem,
-            undo: Some(Box::new(move || {
-                remove(&path);
-                let _ = project::limit(root.as_fd(), number, 0, 0);
-            })),
-        })
+        Ok(self.layer(slot, LayerMark { name, id: 0 }))
+    }
+
+    fn adopt(&self, slot: u32, mark: &LayerMark, _: &Limits) -> Layer {
+        self.layer(slot, mark.clone())
+    }
+
+    fn sweep_own(&self, kept: &HashSet<String>) {
+        let next = kept.iter().filter_map(|name| number_of(name)).max();
+        self.number
+            .fetch_max(next.map_or(0, |number| number + 1), Ordering::Relaxed);
+        for name in crate::workplace::names(&self.place) {
+            // Not the limit: another layer of the slot may have it now.
+            if number_of(&name).is_some() && !kept.contains(&name) {
+                remove(&self.place.join(name));
+            }
+        }
     }
 
     fn room(&self) -> Result<Room, StorageError> {

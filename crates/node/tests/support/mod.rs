@@ -14,18 +14,29 @@ use std::sync::Arc;
 
 /// Directories of a test.
 pub(crate) struct Place {
-    root: tempfile::TempDir,
+    root: PathBuf,
+    _removed: Option<tempfile::TempDir>,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
         Self {
-            root: tempfile::tempdir().unwrap(),
+            root: root.path().to_owned(),
+            _removed: Some(root),
+        }
+    }
+
+    /// Directories of a test in another process, which removes them.
+    pub(crate) fn at(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            _removed: None,
         }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
+        self.root.join(name)
     }
 
     /// Settings with directories of the test's own, and the machine's one table of slots where it

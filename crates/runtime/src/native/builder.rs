@@ -141,6 +141,10 @@ impl Builder {
             ended: None,
             usage: Usage::default(),
             motion: Motion::Going,
+            expiry: None,
+            expired: false,
+            resolver_told: false,
+            kept: None,
             undo,
         })
     }
@@ -153,7 +157,9 @@ impl Builder {
         descriptors: Vec<OwnedFd>,
         journal: &mut Journal,
     ) -> Result<(), StepError> {
-        if create.layers.is_empty() || descriptors.len() != create.mounts.len() + 1 {
+        if create.layers.is_empty()
+            || descriptors.len() != create.mounts.len() + 1 + usize::from(create.keeps)
+        {
             return Err(Errno::INVAL).step(|| "read the order for a sandbox".to_owned());
         }
         sandbox.clock = Instant::now();
@@ -163,7 +169,8 @@ impl Builder {
         sandbox.lap("limits");
         let mut descriptors = descriptors.into_iter();
         let listener = descriptors.next();
-        let mounts: Vec<_> = descriptors.collect();
+        let mounts: Vec<_> = descriptors.by_ref().take(create.mounts.len()).collect();
+        sandbox.kept = descriptors.next();
         let listener = listener
             .ok_or(Errno::BADF)
             .step(|| "find the listener".to_owned())?;

@@ -5,12 +5,18 @@
 //! engine (its lease, its directories) is dropped when the spawner says that it is gone, not
 //! before: a number is free again only when nothing of it is left.
 
+mod attach;
+mod gone;
+mod life;
 mod link;
 mod pause;
 mod process;
 mod slot;
 
+pub use attach::{AttachError, Attached, Held};
+pub use gone::Gone;
 pub use pause::PauseError;
+pub use process::Process;
 pub use slot::{Slot, wait_gone};
 
 use super::channel::{self, ChannelError};
@@ -18,9 +24,8 @@ use super::journal::FILES;
 use crate::programs;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use soulbox_wire::spawner::{Event, Failure, GENERATION, Init, Request, Usage};
+use soulbox_wire::spawner::{Event, Failure, GENERATION, Init, Request};
 use std::collections::HashMap;
-use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -71,39 +76,6 @@ impl DriverError {
     }
 }
 
-/// How a slot ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gone {
-    /// Whether a sandbox ran in it.
-    pub ran: bool,
-    /// The signal that ended its PID 1, 0 if none did.
-    pub signal: i32,
-    /// What it had used.
-    pub usage: Usage,
-    /// What could not be given back.
-    pub problems: Vec<Failure>,
-    /// Whether the spawner was lost before it told the end: then nothing above is known.
-    pub lost: bool,
-}
-
-impl Gone {
-    /// A slot whose spawner was lost.
-    fn with_the_spawner() -> Self {
-        Self {
-            ran: false,
-            signal: 9,
-            usage: Usage::default(),
-            problems: Vec::new(),
-            lost: true,
-        }
-    }
-
-    /// Whether all of it was given back, so that its number may be used again.
-    fn is_clean(&self) -> bool {
-        !self.lost && self.problems.is_empty()
-    }
-}
-
 /// What a slot's preparation or a sandbox's start brought.
 #[derive(Debug, Default)]
 pub struct Made {
@@ -123,11 +95,15 @@ pub trait Kept: Send {
     /// The slot is gone. `clean`: nothing of it is left, so its number may be used again; else it
     /// may not until somebody has removed the rest.
     fn give_back(self: Box<Self>, clean: bool);
+
+    /// The engine leaves while the slot is in use: everything stays as it is for the next one.
+    fn leave(self: Box<Self>);
 }
 
 struct Entry {
     waiting: Option<oneshot::Sender<Reply>>,
     gone: watch::Sender<Option<Gone>>,
+    paused: watch::Sender<bool>,
     kept: Box<dyn Kept>,
 }
 
@@ -135,6 +111,8 @@ struct Entry {
 struct Slots {
     entries: HashMap<u32, Entry>,
     closed: bool,
+    /// The engine leaves, and what is in use goes on.
+    left: bool,
 }
 
 struct Shared {
@@ -151,42 +129,50 @@ impl Shared {
         // No code can panic while it holds the lock; if one did, the map is still whole.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Waits until the channel is closed.
+    async fn wait_until_parted(&self) {
+        let mut lost = self.lost.subscribe();
+        // The sender lives as long as this.
+        let _ = lost.wait_for(|lost| *lost).await;
+    }
 }
 
 /// The native driver.
 pub struct NativeDriver {
     shared: Arc<Shared>,
-    process: Mutex<Option<Child>>,
+    process: Mutex<Option<Process>>,
+    lasting: bool,
     task: tokio::task::JoinHandle<()>,
     not_enforced: Vec<String>,
 }
 
 impl NativeDriver {
-    /// Starts a spawner. Must be called within a tokio runtime. `storage` is the mount that `init`
-    /// speaks of.
+    /// Starts a spawner. Must be called within a tokio runtime.
+    ///
+    /// `journal`: two empty files, opened to append, that nobody else writes. `storage`: a mount
+    /// that is attached nowhere, if `init` speaks of one. `lasting`: the bound socket and the locks
+    /// that `init` speaks of.
     ///
     /// # Errors
     /// [`DriverError::Unable`] tells what the host lacks.
-    ///
-    /// `journal`: two empty files, opened to append, that nobody else writes. `storage`: a mount
-    /// that is attached nowhere.
     pub async fn start(
         init: Init,
         journal: [OwnedFd; FILES],
         storage: Option<BorrowedFd<'_>>,
+        lasting: Vec<OwnedFd>,
     ) -> Result<Self, DriverError> {
         let (mine, spawners) = channel::pair().map_err(spawn_error)?;
-        let process = process::start(spawners)?;
+        let lasts = init.lasting;
+        let process = process::start(spawners, lasts)?;
         let agent =
             process::sealed_program("soulbox-agent", programs::AGENT).map_err(spawn_error)?;
         let own = std::iter::once(&agent).chain(&journal).map(AsFd::as_fd);
-        let descriptors: Vec<_> = own.chain(storage).collect();
+        let own = own.chain(storage).chain(lasting.iter().map(AsFd::as_fd));
+        let descriptors: Vec<_> = own.collect();
         channel::send(&mine, &Request::Init(init), &descriptors)
             .map_err(|_| DriverError::SpawnerGone)?;
-        let stream = std::os::unix::net::UnixStream::from(mine);
-        stream.set_nonblocking(true).map_err(DriverError::Spawn)?;
-        // Only its readiness is used: reads and writes keep packets and descriptors together.
-        let socket = UnixStream::from_std(stream).map_err(DriverError::Spawn)?;
+        let socket = link::socket(mine)?;
         let not_enforced = match link::receive(&socket).await {
             Ok((
                 Event::Hello {
@@ -204,6 +190,21 @@ impl NativeDriver {
             }
             Ok(_) | Err(_) => return Err(DriverError::SpawnerGone),
         };
+        Ok(Self::serving(
+            socket,
+            Process::Child(process),
+            not_enforced,
+            lasts,
+        ))
+    }
+
+    /// Begins to carry requests and events.
+    fn serving(
+        socket: UnixStream,
+        process: Process,
+        not_enforced: Vec<String>,
+        lasting: bool,
+    ) -> Self {
         let (requests, incoming) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             slots: Mutex::default(),
@@ -212,12 +213,13 @@ impl NativeDriver {
             lost: watch::Sender::new(false),
         });
         let task = tokio::spawn(link::serve(socket, Arc::clone(&shared), incoming));
-        Ok(Self {
+        Self {
             shared,
             process: Mutex::new(Some(process)),
+            lasting,
             task,
             not_enforced,
-        })
+        }
     }
 
     /// The limits that nothing holds sandboxes to on this host, or for this user, by their names:
@@ -229,7 +231,7 @@ impl NativeDriver {
     /// The spawner's process id, by which its leases are known.
     pub fn spawner_pid(&self) -> Option<u32> {
         let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        process.as_ref().map(Child::id)
+        process.as_ref().map(Process::id)
     }
 
     /// Takes a slot's number into use; `kept` is given back with it.
@@ -237,11 +239,32 @@ impl NativeDriver {
     /// # Errors
     /// [`DriverError::SpawnerGone`].
     pub fn open(&self, slot: u32, kept: Box<dyn Kept>) -> Result<Slot, DriverError> {
+        self.open_held(slot, kept, false)
+    }
+
+    /// The same for a slot that the spawner held before this engine came; `paused`: whether the
+    /// sandbox in it stands still.
+    ///
+    /// # Errors
+    /// [`DriverError::SpawnerGone`].
+    pub fn open_held(
+        &self,
+        slot: u32,
+        kept: Box<dyn Kept>,
+        paused: bool,
+    ) -> Result<Slot, DriverError> {
+        let (paused, stands_still) = watch::channel(paused);
         let (gone, watch) = watch::channel(None);
         let mut slots = self.shared.slots();
         if slots.closed {
+            let left = slots.left;
             drop(slots);
-            kept.give_back(true);
+            // Of one that it held, nobody knows any more.
+            if left {
+                kept.leave();
+            } else {
+                kept.give_back(true);
+            }
             return Err(DriverError::SpawnerGone);
         }
         slots.entries.insert(
@@ -249,6 +272,7 @@ impl NativeDriver {
             Entry {
                 waiting: None,
                 gone,
+                paused,
                 kept,
             },
         );
@@ -256,75 +280,8 @@ impl NativeDriver {
             shared: Arc::clone(&self.shared),
             slot,
             gone: watch,
+            paused: stands_still,
         })
-    }
-
-    /// Whether the spawner is lost.
-    pub fn is_lost(&self) -> bool {
-        *self.shared.lost.borrow()
-    }
-
-    /// Waits until the spawner is lost.
-    pub async fn lost(&self) {
-        let mut lost = self.shared.lost.subscribe();
-        // The sender lives as long as this driver.
-        let _ = lost.wait_for(|lost| *lost).await;
-    }
-
-    /// Makes sure that a lost spawner has ended, and collects it.
-    pub async fn bury(&self) {
-        let process = self
-            .process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(mut process) = process {
-            let ended = tokio::task::spawn_blocking(move || {
-                // It has closed its channel; what it still does, nobody has asked for.
-                let _ = process.kill();
-                process.wait()
-            });
-            let _ = ended.await;
-        }
-    }
-
-    /// Ends every sandbox and the spawner, and waits until all is given back.
-    pub async fn stop(&self) {
-        for slot in self.shared.slots().entries.keys() {
-            let _ = self
-                .shared
-                .requests
-                .send((Request::Destroy { slot: *slot }, Vec::new()));
-        }
-        loop {
-            let empty = self.shared.empty.notified();
-            let slots = self.shared.slots().entries.len();
-            if slots == 0 {
-                break;
-            }
-            empty.await;
-        }
-        self.task.abort();
-        let process = self
-            .process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(mut process) = process {
-            // With the task the socket is closed, at which the spawner ends.
-            let _ = tokio::task::spawn_blocking(move || process.wait()).await;
-        }
-    }
-}
-
-impl Drop for NativeDriver {
-    fn drop(&mut self) {
-        // The spawner ends when the socket closes; whoever wants to wait for that calls `stop`.
-        self.task.abort();
-        let entries = std::mem::take(&mut self.shared.slots().entries);
-        for entry in entries.into_values() {
-            entry.kept.give_back(false);
-        }
     }
 }
 

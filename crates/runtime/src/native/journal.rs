@@ -15,9 +15,8 @@
 //! when that is complete; so one of the two is whole at every moment. A last line that was cut
 //! short is no error.
 //!
-//! It holds what a later engine needs to take running sandboxes over instead of ending them: who
-//! PID 1 is, how far the sandbox has come, and the engine's own note of what it is. Nothing takes
-//! them over yet, for the spawner ends with its engine.
+//! An engine that takes a living spawner over reads in it how sandboxes ended meanwhile; what runs
+//! it asks the spawner itself.
 
 mod read;
 mod write;
@@ -71,6 +70,8 @@ pub enum Ending {
     /// Its first process ended without having been asked to: the agent ended, or somebody on the
     /// host killed it, or Linux did for want of memory.
     Alone,
+    /// Its deadline came.
+    Expired,
     /// The engine was gone, so the spawner ended it.
     EngineLost,
     /// The spawner was gone, and Linux ended it. No spawner writes this; readers conclude it.

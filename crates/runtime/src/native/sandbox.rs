@@ -12,7 +12,9 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use soulbox_syscall::wait;
-use soulbox_wire::spawner::{CgroupLimits, Failure, Metrics, StopAt, Usage};
+use soulbox_wire::spawner::{
+    Cause, CgroupLimits, Deadline, Event, Failure, Metrics, StopAt, Usage,
+};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -49,6 +51,14 @@ pub(super) struct Sandbox {
     pub(super) ended: Option<wait::Ended>,
     pub(super) usage: Usage,
     pub(super) motion: Motion,
+    /// When the spawner acts by itself.
+    pub(super) expiry: Option<Deadline>,
+    /// Whether it did.
+    pub(super) expired: bool,
+    /// Whether its resolver's sockets were told.
+    pub(super) resolver_told: bool,
+    /// Kept open until everything is given back.
+    pub(super) kept: Option<OwnedFd>,
     pub(super) undo: Undo,
 }
 
@@ -91,9 +101,28 @@ impl Sandbox {
         std::mem::take(&mut self.phases)
     }
 
-    /// The resolver's sockets, once.
-    pub(super) fn take_resolver(&mut self) -> Vec<OwnedFd> {
-        std::mem::take(&mut self.resolver)
+    /// The resolver's sockets, once; copies of them, where they are to be told again.
+    pub(super) fn take_resolver(&mut self, again: bool) -> Vec<OwnedFd> {
+        if std::mem::replace(&mut self.resolver_told, true) {
+            return Vec::new();
+        }
+        match again {
+            true => self.copy_resolver(),
+            false => std::mem::take(&mut self.resolver),
+        }
+    }
+
+    /// Copies of the resolver's sockets; none when Linux refuses one.
+    pub(super) fn copy_resolver(&self) -> Vec<OwnedFd> {
+        let copies = self.resolver.iter().map(OwnedFd::try_clone);
+        copies.collect::<Result<_, _>>().unwrap_or_default()
+    }
+
+    /// The process id of PID 1; 0 when there is none.
+    pub(super) fn pid(&self) -> u32 {
+        let pid = self.child.as_ref().map(|child| child.pid.as_raw_nonzero());
+        pid.and_then(|pid| u32::try_from(pid.get()).ok())
+            .unwrap_or(0)
     }
 
     /// True the first time only.
@@ -240,7 +269,10 @@ impl Sandbox {
     /// Gives everything back.
     pub(super) fn give_back(&mut self) -> Vec<Failure> {
         self.child = None;
-        self.undo.run()
+        self.resolver.clear();
+        let problems = self.undo.run();
+        self.kept = None;
+        problems
     }
 
     /// How PID 1 ended, for the journal; none when there never was one.
@@ -248,6 +280,7 @@ impl Sandbox {
         let ended = self.ended?;
         let ending = match self.stage {
             _ if self.failure_told => Ending::Failed,
+            _ if self.expired => Ending::Expired,
             Stage::Ending => Ending::Asked,
             _ => Ending::Alone,
         };
@@ -260,9 +293,23 @@ impl Sandbox {
         })
     }
 
-    /// Whether it ran, the signal that ended PID 1, and what it had used.
-    pub(super) fn account(&self) -> (bool, i32, Usage) {
-        let signal = self.ended.and_then(|ended| ended.signal).unwrap_or(0);
-        (self.ended.is_some(), signal, self.usage)
+    /// How it ended, for the engine.
+    pub(super) fn account(&self, problems: Vec<Failure>) -> Event {
+        let end = self.end();
+        let cause = match end.as_ref().map(|end| end.ending) {
+            Some(Ending::Asked) => Cause::Asked,
+            Some(Ending::Expired) => Cause::Expired,
+            Some(Ending::Alone) => Cause::Alone,
+            _ => Cause::Failed,
+        };
+        Event::Gone {
+            slot: self.slot,
+            ran: self.ended.is_some(),
+            cause,
+            code: end.as_ref().and_then(|end| end.code),
+            signal: end.and_then(|end| end.signal).unwrap_or(0),
+            usage: self.usage,
+            problems,
+        }
     }
 }

@@ -7,6 +7,10 @@ use rustix::event::epoll;
 pub(super) enum Source {
     /// The channel to the engine.
     Engine,
+    /// The socket at which engines connect.
+    Listener,
+    /// The timer of the deadlines.
+    Timer,
     /// The channel to a slot's child.
     Child(u32),
     /// A slot's ready pipe.
@@ -20,21 +24,25 @@ impl Source {
     pub(super) fn pack(self) -> epoll::EventData {
         let (slot, kind) = match self {
             Self::Engine => (0, 0),
+            Self::Listener => (0, 4),
+            Self::Timer => (0, 5),
             Self::Child(slot) => (slot, 1),
             Self::Ready(slot) => (slot, 2),
             Self::End(slot) => (slot, 3),
         };
-        epoll::EventData::new_u64(u64::from(slot) << 2 | kind)
+        epoll::EventData::new_u64(u64::from(slot) << 3 | kind)
     }
 
     /// The reverse of [`Source::pack`].
     pub(super) fn unpack(data: epoll::EventData) -> Self {
         let packed = data.u64();
-        let slot = u32::try_from(packed >> 2).unwrap_or(u32::MAX);
-        match packed & 3 {
+        let slot = u32::try_from(packed >> 3).unwrap_or(u32::MAX);
+        match packed & 7 {
             0 => Self::Engine,
             1 => Self::Child(slot),
             2 => Self::Ready(slot),
+            4 => Self::Listener,
+            5 => Self::Timer,
             _ => Self::End(slot),
         }
     }
@@ -48,6 +56,8 @@ mod tests {
     fn every_source_survives_its_packing() {
         for source in [
             Source::Engine,
+            Source::Listener,
+            Source::Timer,
             Source::Child(1),
             Source::Ready(4095),
             Source::End(u32::MAX),

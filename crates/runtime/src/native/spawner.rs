@@ -9,10 +9,13 @@
 //!
 //! It listens to the engine, to each sandbox's child while that is being built, to each ready
 //! pipe, and to each PID 1's end. When the engine's end of the channel closes, it ends every
-//! sandbox, gives everything back and ends itself.
+//! sandbox, gives everything back and ends itself; or, if it is to last, goes on with those that
+//! somebody was given until another engine comes or the last of them has ended.
 
+mod deadline;
 mod end;
 mod freeze;
+mod lasting;
 mod make;
 
 pub(super) use freeze::Motion;
@@ -23,6 +26,8 @@ use super::journal::Journal;
 use super::sandbox::Sandbox;
 use super::source::Source;
 use super::step::{Step, StepError};
+use deadline::Deadlines;
+use lasting::{Lasting, is_readable};
 use rustix::event::epoll;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -37,37 +42,28 @@ const CREATE_LIMIT: Duration = Duration::from_secs(20);
 /// How many events are taken from Linux at once.
 const EVENTS: usize = 64;
 
-/// Runs the spawner on its channel to the engine until that closes.
+/// Runs the spawner on its channel to the engine until that closes, or longer if it was told to.
 ///
 /// # Errors
 /// When it cannot even begin, or its poll set fails.
 pub fn run(engine: OwnedFd) -> Result<(), StepError> {
-    let init = match channel::receive::<Request>(&engine) {
+    let (init, descriptors) = match channel::receive::<Request>(&engine) {
         Ok((Request::Init(init), descriptors)) => (init, descriptors),
         Ok(_) | Err(ChannelError::Malformed(_)) => {
             return Err(Errno::PROTO).step(|| "begin without settings".to_owned());
         }
         Err(_) => return Ok(()),
     };
-    let (builder, journal) = match begin(&init.0, init.1) {
+    let mut spawner = match begin(&init, descriptors) {
         Ok(begun) => begun,
         Err(error) => {
             let _ = channel::send(&engine, &Event::Unable(error.failure()), &[]);
             return Err(error);
         }
     };
-    let poll = epoll::create(epoll::CreateFlags::CLOEXEC).step(|| "make a poll set".to_owned())?;
-    epoll::add(&poll, &engine, Source::Engine.pack(), epoll::EventFlags::IN)
-        .step(|| "watch the engine".to_owned())?;
-    let mut spawner = Spawner {
-        engine,
-        poll,
-        builder,
-        journal,
-        sandboxes: HashMap::new(),
-    };
+    spawner.meet(engine)?;
     let hello = Event::Hello {
-        generation: GENERATION.min(init.0.generation),
+        generation: GENERATION.min(init.generation),
         not_enforced: spawner.builder.not_enforced().to_vec(),
     };
     spawner.tell(&hello, &[]);
@@ -77,7 +73,7 @@ pub fn run(engine: OwnedFd) -> Result<(), StepError> {
 }
 
 /// Settles the process and begins its journal, which comes first of all.
-fn begin(init: &Init, descriptors: Vec<OwnedFd>) -> Result<(Builder, Journal), StepError> {
+fn begin(init: &Init, descriptors: Vec<OwnedFd>) -> Result<Spawner, StepError> {
     let mut descriptors = descriptors.into_iter();
     let (Some(agent), Some(even), Some(odd)) =
         (descriptors.next(), descriptors.next(), descriptors.next())
@@ -85,24 +81,63 @@ fn begin(init: &Init, descriptors: Vec<OwnedFd>) -> Result<(Builder, Journal), S
         return Err(Errno::BADF).step(|| "find the agent's program and the journal".to_owned());
     };
     let journal = Journal::begin([even, odd])?;
-    Ok((
-        Builder::new(init, std::iter::once(agent).chain(descriptors).collect())?,
+    let storage = if init.storage {
+        descriptors.next()
+    } else {
+        None
+    };
+    let lasting = match init.lasting {
+        true => Some(Lasting::begin(descriptors)?),
+        false => None,
+    };
+    let made_of = std::iter::once(agent).chain(storage).collect();
+    let builder = Builder::new(init, made_of)?;
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC).step(|| "make a poll set".to_owned())?;
+    let deadlines = Deadlines::begin()?;
+    let mut sources = vec![(deadlines.timer(), Source::Timer)];
+    sources.extend(lasting.iter().map(|l| (l.listener(), Source::Listener)));
+    for (descriptor, source) in sources {
+        epoll::add(&poll, descriptor, source.pack(), epoll::EventFlags::IN)
+            .step(|| "watch timer and socket".to_owned())?;
+    }
+    Ok(Spawner {
+        engine: None,
+        poll,
+        builder,
         journal,
-    ))
+        sandboxes: HashMap::new(),
+        lasting,
+        deadlines,
+    })
 }
 
 struct Spawner {
-    engine: OwnedFd,
+    engine: Option<OwnedFd>,
     poll: OwnedFd,
     builder: Builder,
     journal: Journal,
     sandboxes: HashMap<u32, Sandbox>,
+    /// What it needs to outlive its engine, if it is to.
+    lasting: Option<Lasting>,
+    deadlines: Deadlines,
+}
+
+/// Whether to go on after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// With this engine.
+    On,
+    /// Without it.
+    Engineless,
+    /// Not at all.
+    End,
 }
 
 impl Spawner {
     fn serve(&mut self) -> Result<(), StepError> {
         let mut events = Vec::with_capacity(EVENTS);
-        loop {
+        while !self.is_forsaken() {
+            self.deadlines.arm();
             events.clear();
             let wait = self.next_deadline();
             match epoll::wait(
@@ -114,32 +149,45 @@ impl Spawner {
                 Err(errno) => return Err(errno).step(|| "wait for events".to_owned()),
             }
             for event in &events {
-                let source = Source::unpack(event.data);
-                match source {
-                    Source::Engine => {
-                        if !self.on_request() {
-                            return Ok(());
-                        }
-                    }
+                match Source::unpack(event.data) {
+                    Source::Engine => match self.on_request() {
+                        Next::On => {}
+                        Next::Engineless if self.lasting.is_some() => self.part(),
+                        Next::Engineless | Next::End => return Ok(()),
+                    },
+                    Source::Listener => self.on_connect(),
+                    Source::Timer => self.deadlines.disarm(),
                     Source::Child(slot) => self.on_report(slot),
                     Source::Ready(slot) => self.on_ready(slot),
                     Source::End(slot) => self.on_end(slot),
                 }
             }
+            self.act_on_deadlines();
             self.end_overdue();
             self.look_at_freezing();
         }
+        Ok(())
     }
 
-    /// Answers one request; false when the engine is gone.
-    fn on_request(&mut self) -> bool {
-        let (request, descriptors) = match channel::receive::<Request>(&self.engine) {
+    /// Answers one request.
+    fn on_request(&mut self) -> Next {
+        let Some(engine) = self.engine.as_ref() else {
+            return Next::On;
+        };
+        // What is told of may be the end of an engine before.
+        if self.lasting.is_some() && !is_readable(engine) {
+            return Next::On;
+        }
+        let (request, descriptors) = match channel::receive::<Request>(engine) {
             Ok(received) => received,
-            Err(ChannelError::Linux(Errno::AGAIN) | ChannelError::Malformed(_)) => return true,
-            Err(_) => return false,
+            Err(ChannelError::Linux(Errno::AGAIN) | ChannelError::Malformed(_)) => return Next::On,
+            Err(_) => return Next::Engineless,
         };
         match request {
             Request::Init(_) => {}
+            Request::Adopt { generation } => self.adopted_by(generation),
+            Request::Leave => return Next::Engineless,
+            Request::End => return Next::End,
             Request::Slot { slot, network } => self.make_slot(slot, network),
             Request::Create(create) => self.create(&create, descriptors),
             Request::Start { slot, limits } => self.change(slot, |builder, sandbox| {
@@ -171,11 +219,20 @@ impl Spawner {
                 self.freeze(slot, Duration::from_millis(within_ms));
             }
             Request::Thaw { slot } => self.thaw(slot),
-            Request::Note { slot, text } if text.len() <= MAX_NOTE => self.journal.note(slot, text),
-            Request::Note { .. } => {}
+            Request::Deadline { slot, deadline } => self.set_deadline(slot, deadline),
+            Request::Note { slot, answer, text } => self.note(slot, text, answer),
             Request::Destroy { slot } => self.destroy(slot),
         }
-        true
+        Next::On
+    }
+
+    fn note(&mut self, slot: u32, text: String, answer: bool) {
+        if text.len() <= MAX_NOTE {
+            self.journal.note(slot, text);
+        }
+        if answer {
+            self.tell(&Event::Noted { slot }, &[]);
+        }
     }
 
     fn refuse(&mut self, slot: u32, step: &str, errno: Errno) {
@@ -210,14 +267,21 @@ impl Spawner {
     }
 
     fn tell_with_resolver(&self, event: &Event, sandbox: &mut Sandbox) {
-        let resolver = sandbox.take_resolver();
+        let resolver = sandbox.take_resolver(self.lasting.is_some());
         let borrowed: Vec<_> = resolver.iter().map(AsFd::as_fd).collect();
         self.tell(event, &borrowed);
     }
 
     /// Tells the engine. One that is gone is noticed where its requests are read.
     fn tell(&self, event: &Event, descriptors: &[rustix::fd::BorrowedFd<'_>]) {
-        let _ = channel::send(&self.engine, event, descriptors);
+        let Some(engine) = &self.engine else {
+            return;
+        };
+        let told = channel::send(engine, event, descriptors);
+        if let Err(ChannelError::Linux(Errno::AGAIN)) = told {
+            // It has not read for long. It must not go on as if it knew everything.
+            let _ = rustix::net::shutdown(engine, rustix::net::Shutdown::Both);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the spawner tells.
 
+use super::Deadline;
 use serde::{Deserialize, Serialize};
 
 /// What a sandbox has used, as its cgroups count it.
@@ -44,6 +45,21 @@ pub enum Refusal {
     Linux(Failure),
 }
 
+/// Why a sandbox ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The engine asked for it.
+    #[default]
+    Asked,
+    /// Its making failed.
+    Failed,
+    /// Its first process ended without having been asked to.
+    Alone,
+    /// Its deadline came.
+    Expired,
+}
+
 /// A step that failed, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -67,6 +83,32 @@ pub enum Event {
     },
     /// The spawner cannot work at all; it ends after this.
     Unable(Failure),
+    /// Another engine works with this spawner.
+    Busy,
+    /// The spawner works for this engine now. Descriptors: the locks of
+    /// [`Init`](super::Init).
+    Adopted {
+        /// The lower one of both sides' [`GENERATION`](super::GENERATION).
+        generation: u32,
+        /// As in [`Event::Hello`].
+        #[serde(default)]
+        not_enforced: Vec<String>,
+        /// How many [`Event::Held`] follow.
+        held: u32,
+    },
+    /// A sandbox that runs. Descriptors: UDP and TCP socket of its resolver, where it has one.
+    Held {
+        /// Its slot.
+        slot: u32,
+        /// The host's process id of its PID 1.
+        pid: u32,
+        /// What the engine before wrote down.
+        note: String,
+        /// Whether it stands still.
+        frozen: bool,
+        /// When the spawner acts.
+        deadline: Option<Deadline>,
+    },
     /// A slot's network namespace and cgroups are ready.
     ///
     /// Descriptors for [`Network::Internet`](super::Network::Internet): UDP and TCP socket of its resolver.
@@ -135,6 +177,21 @@ pub enum Event {
         /// Its slot.
         slot: u32,
     },
+    /// A sandbox stands still because its deadline came. Never an answer.
+    Paused {
+        /// Its slot.
+        slot: u32,
+    },
+    /// A deadline was set.
+    DeadlineSet {
+        /// Its slot.
+        slot: u32,
+    },
+    /// A note was written down.
+    Noted {
+        /// Its slot.
+        slot: u32,
+    },
     /// What was asked for was not done; the sandbox is as it was.
     Refused {
         /// Its slot.
@@ -148,6 +205,12 @@ pub enum Event {
         slot: u32,
         /// Whether a sandbox ran in it.
         ran: bool,
+        /// Why.
+        #[serde(default)]
+        cause: Cause,
+        /// The exit code of PID 1, when it exited.
+        #[serde(default)]
+        code: Option<i32>,
         /// The signal that ended PID 1, 0 if none did.
         signal: i32,
         /// What it had used.

@@ -10,6 +10,14 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+/// A socket as tokio watches it. Only its readiness is used: reads and writes keep packets and
+/// descriptors together.
+pub(super) fn socket(channel: OwnedFd) -> Result<UnixStream, DriverError> {
+    let stream = std::os::unix::net::UnixStream::from(channel);
+    stream.set_nonblocking(true).map_err(DriverError::Spawn)?;
+    UnixStream::from_std(stream).map_err(DriverError::Spawn)
+}
+
 /// Receives the next event.
 pub(super) async fn receive(socket: &UnixStream) -> Result<(Event, Vec<OwnedFd>), ChannelError> {
     when_ready(socket, Interest::READABLE, || channel::receive(socket)).await
@@ -85,6 +93,12 @@ pub(super) async fn serve(
     }
     let mut slots = shared.slots();
     slots.closed = true;
+    if slots.left {
+        // What is in use goes on, and nobody is told that it ended.
+        drop(slots);
+        shared.lost.send_replace(true);
+        return;
+    }
     let entries = std::mem::take(&mut slots.entries);
     drop(slots);
     // Before anybody hears of an end: whoever asks for a sandbox then gets another spawner.
@@ -121,7 +135,11 @@ fn refuse(shared: &Shared, request: &Request, error: ChannelError) {
 
 fn dispatch(shared: &Shared, event: Event, descriptors: Vec<OwnedFd>) {
     let slot = match &event {
-        Event::Hello { .. } | Event::Unable(_) => return,
+        Event::Hello { .. }
+        | Event::Unable(_)
+        | Event::Busy
+        | Event::Adopted { .. }
+        | Event::Held { .. } => return,
         Event::SlotReady { slot, .. }
         | Event::Prepared { slot, .. }
         | Event::Ready { slot, .. }
@@ -132,6 +150,9 @@ fn dispatch(shared: &Shared, event: Event, descriptors: Vec<OwnedFd>) {
         | Event::Measured { slot, .. }
         | Event::Frozen { slot }
         | Event::Thawed { slot }
+        | Event::Paused { slot }
+        | Event::DeadlineSet { slot }
+        | Event::Noted { slot }
         | Event::Refused { slot, .. }
         | Event::Gone { slot, .. } => *slot,
     };
@@ -139,6 +160,8 @@ fn dispatch(shared: &Shared, event: Event, descriptors: Vec<OwnedFd>) {
     match event {
         Event::Gone {
             ran,
+            cause,
+            code,
             signal,
             usage,
             problems,
@@ -160,6 +183,8 @@ fn dispatch(shared: &Shared, event: Event, descriptors: Vec<OwnedFd>) {
             answer(&mut entry, Err(DriverError::Ended));
             let gone = Gone {
                 ran,
+                cause,
+                code,
                 signal,
                 usage,
                 problems,
@@ -176,7 +201,15 @@ fn dispatch(shared: &Shared, event: Event, descriptors: Vec<OwnedFd>) {
             }
         }
         event => {
-            if let Some(entry) = slots.entries.get_mut(&slot) {
+            let Some(entry) = slots.entries.get_mut(&slot) else {
+                return;
+            };
+            match event {
+                Event::Frozen { .. } | Event::Paused { .. } => _ = entry.paused.send_replace(true),
+                Event::Thawed { .. } => _ = entry.paused.send_replace(false),
+                _ => {}
+            }
+            if !matches!(event, Event::Paused { .. }) {
                 answer(entry, Ok((event, descriptors)));
             }
         }

@@ -1,12 +1,17 @@
 //! The spawner as a process.
 
 use super::DriverError;
+use crate::native::identity::Identity;
 use crate::programs;
 use rustix::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How long a spawner that another engine started may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A program in memory that nobody can change, executable through its descriptor.
 pub(super) fn sealed_program(name: &str, bytes: &[u8]) -> Result<OwnedFd, Errno> {
@@ -26,7 +31,45 @@ pub(super) fn sealed_program(name: &str, bytes: &[u8]) -> Result<OwnedFd, Errno>
     Ok(program)
 }
 
-pub(super) fn start(channel: OwnedFd) -> Result<Child, DriverError> {
+/// A spawner's process.
+pub enum Process {
+    /// One that this engine started.
+    Child(Child),
+    /// One that another engine started.
+    Other(Identity),
+}
+
+impl Process {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        match self {
+            Self::Child(child) => child.id(),
+            Self::Other(identity) => identity.pid,
+        }
+    }
+
+    /// Waits for its end, which is on its way.
+    pub(super) fn wait(mut self) {
+        match &mut self {
+            Self::Child(child) => drop(child.wait()),
+            Self::Other(identity) => drop(identity.end(PATIENCE, PATIENCE)),
+        }
+    }
+
+    /// Makes sure that it ends. It has closed its channel; what it still does, nobody has asked
+    /// for.
+    pub(super) fn kill(mut self) {
+        match &mut self {
+            Self::Child(child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Self::Other(identity) => drop(identity.end(Duration::ZERO, PATIENCE)),
+        }
+    }
+}
+
+pub(super) fn start(channel: OwnedFd, lasting: bool) -> Result<Child, DriverError> {
     let program = sealed_program("soulbox-spawner", programs::SPAWNER)
         .map_err(|errno| DriverError::Spawn(errno.into()))?;
     let path = format!("/proc/self/fd/{}", rustix::fd::AsRawFd::as_raw_fd(&program));
@@ -39,6 +82,10 @@ pub(super) fn start(channel: OwnedFd) -> Result<Child, DriverError> {
     command
         .stdin(Stdio::from(channel))
         .stdout(Stdio::null())
-        .stderr(Stdio::inherit());
+        .stderr(match lasting {
+            // Whoever reads the engine's must not wait for a spawner that lives on.
+            true => Stdio::null(),
+            false => Stdio::inherit(),
+        });
     command.spawn().map_err(DriverError::Spawn)
 }

@@ -2,7 +2,9 @@
 
 use super::{DriverError, Gone, Made, PauseError, Reply, Shared};
 use rustix::fd::OwnedFd;
-use soulbox_wire::spawner::{CgroupLimits, Create, Event, Metrics, Network, Request, Usage};
+use soulbox_wire::spawner::{
+    CgroupLimits, Create, Deadline, Event, Metrics, Network, Request, Usage,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -12,6 +14,7 @@ pub struct Slot {
     pub(super) shared: Arc<Shared>,
     pub(super) slot: u32,
     pub(super) gone: watch::Receiver<Option<Gone>>,
+    pub(super) paused: watch::Receiver<bool>,
 }
 
 impl Slot {
@@ -139,14 +142,48 @@ impl Slot {
         }
     }
 
+    /// Has the spawner do something at a time, in place of what was set before.
+    ///
+    /// # Errors
+    /// [`DriverError::Ended`] and [`DriverError::SpawnerGone`].
+    pub async fn set_deadline(&mut self, deadline: Option<Deadline>) -> Result<(), DriverError> {
+        let request = Request::Deadline {
+            slot: self.slot,
+            deadline,
+        };
+        match self.ask(request, Vec::new()).await? {
+            (Event::DeadlineSet { .. }, _) => Ok(()),
+            _ => Err(DriverError::Ended),
+        }
+    }
+
     /// Has written down what the sandbox is, for an engine that comes after this one; at most
     /// [`MAX_NOTE`](soulbox_wire::spawner::MAX_NOTE) bytes.
     pub fn note(&self, text: String) {
         let request = Request::Note {
             slot: self.slot,
+            answer: false,
             text,
         };
         let _ = self.shared.requests.send((request, Vec::new()));
+    }
+
+    /// The same, and waits until it is written down.
+    ///
+    /// # Errors
+    /// [`DriverError::Ended`] and [`DriverError::SpawnerGone`].
+    pub async fn write_note(&mut self, text: String) -> Result<(), DriverError> {
+        let request = Request::Note {
+            slot: self.slot,
+            answer: true,
+            text,
+        };
+        self.ask(request, Vec::new()).await.map(drop)
+    }
+
+    /// A receiver that tells whether the sandbox stands still.
+    pub fn paused(&self) -> watch::Receiver<bool> {
+        self.paused.clone()
     }
 
     /// Whether it has ended.
@@ -209,7 +246,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if self.gone.borrow().is_none() {
+        if self.gone.borrow().is_none() && !self.shared.slots().left {
             let request = Request::Destroy { slot: self.slot };
             let _ = self.shared.requests.send((request, Vec::new()));
         }

@@ -5,7 +5,7 @@ use super::super::sandbox::{Sandbox, Stage};
 use super::{CREATE_LIMIT, Spawner};
 use rustix::event::Timespec;
 use rustix::io::Errno;
-use soulbox_wire::spawner::{Event, Failure};
+use soulbox_wire::spawner::{Cause, Event, Failure, Usage};
 use std::time::Instant;
 
 impl Spawner {
@@ -42,6 +42,7 @@ impl Spawner {
         let Some(mut sandbox) = self.sandboxes.remove(&slot) else {
             return;
         };
+        self.deadlines.forget(slot, sandbox.expiry);
         sandbox.settle_usage();
         if let Some(end) = sandbox.end() {
             self.journal.ended(slot, end);
@@ -77,18 +78,25 @@ impl Spawner {
     }
 
     pub(super) fn gone(&mut self, slot: u32, sandbox: Option<&Sandbox>, problems: Vec<Failure>) {
-        let (ran, signal, usage) = sandbox.map_or((false, 0, Default::default()), Sandbox::account);
         self.journal.back(slot, &problems);
-        self.tell(
-            &Event::Gone {
+        // Told again to an engine that asks later: until it is cleared, its number is not free.
+        let problems = match &mut self.lasting {
+            Some(lasting) => lasting.problems(slot, problems),
+            None => problems,
+        };
+        let event = sandbox.map_or_else(
+            || Event::Gone {
                 slot,
-                ran,
-                signal,
-                usage,
-                problems,
+                ran: false,
+                cause: Cause::Failed,
+                code: None,
+                signal: 0,
+                usage: Usage::default(),
+                problems: problems.clone(),
             },
-            &[],
+            |sandbox| sandbox.account(problems.clone()),
         );
+        self.tell(&event, &[]);
     }
 
     pub(super) fn next_deadline(&self) -> Option<Timespec> {

@@ -18,8 +18,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 pub(in crate::native) enum Motion {
     /// It runs.
     Going,
-    /// It was told to stand still, and goes on at this time if it does not.
-    Stopping(Instant),
+    /// It was told to stand still, and goes on at this time if it does not. At a deadline it was
+    /// told for good.
+    Stopping(Option<Instant>),
     /// It stands still.
     Frozen,
 }
@@ -27,7 +28,7 @@ pub(in crate::native) enum Motion {
 impl Spawner {
     pub(super) fn freeze(&mut self, slot: u32, within: Duration) {
         let begun = match self.sandboxes.get_mut(&slot) {
-            Some(sandbox) => sandbox.begin_freeze(Instant::now() + within),
+            Some(sandbox) => sandbox.begin_freeze(Instant::now().checked_add(within)),
             None => Err(Refusal::NotRunning),
         };
         match begun {
@@ -49,6 +50,19 @@ impl Spawner {
             Err(why) => Event::Refused { slot, why },
         };
         self.tell(&event, &[]);
+    }
+
+    /// Its deadline came. Where nothing can freeze it, it ends.
+    pub(super) fn pause_at_deadline(&mut self, slot: u32) {
+        let begun = match self.sandboxes.get_mut(&slot) {
+            Some(sandbox) => sandbox.begin_freeze(None),
+            None => return,
+        };
+        match begun {
+            Ok(()) => self.look_at(slot),
+            Err(Refusal::Frozen | Refusal::NotRunning) => {}
+            Err(_) => self.expire(slot),
+        }
     }
 
     /// When a sandbox is to be looked at that is about to stand still.
@@ -76,8 +90,11 @@ impl Spawner {
         };
         let event = if sandbox.group.is_frozen() {
             sandbox.motion = Motion::Frozen;
-            Event::Frozen { slot }
-        } else if until <= Instant::now() {
+            match until {
+                Some(_) => Event::Frozen { slot },
+                None => Event::Paused { slot },
+            }
+        } else if until.is_some_and(|until| until <= Instant::now()) {
             // It was just written to, so it can be again; a sandbox that stayed half-frozen
             // could still be ended.
             let _ = sandbox.thaw();
@@ -91,7 +108,7 @@ impl Spawner {
 }
 
 impl Sandbox {
-    fn begin_freeze(&mut self, until: Instant) -> Result<(), Refusal> {
+    fn begin_freeze(&mut self, until: Option<Instant>) -> Result<(), Refusal> {
         if self.stage() != Stage::Running {
             return Err(Refusal::NotRunning);
         }

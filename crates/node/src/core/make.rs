@@ -1,0 +1,292 @@
+//! Making sandboxes, and giving them to those who ask.
+
+use super::Core;
+use super::keep::{Keep, Layer};
+use crate::ceiling::Promise;
+use crate::keeper::Spawner;
+use crate::limits::cgroup_limits;
+use crate::mount_source;
+use crate::node::{Birth, CreateError};
+use crate::note::Note;
+use crate::owner;
+use crate::pool::Pool;
+use crate::pools::{Kind, Pools};
+use crate::sandbox::{Kept, Sandbox};
+use crate::storage::{Gauge, LayerMark};
+use crate::template::Template;
+use crate::tree_source::{self, TreeError};
+use soulbox_model::{Limits, NetworkMode, Phases, SandboxSpec};
+use soulbox_runtime::agent_client::AgentClient;
+use soulbox_runtime::native::driver::{Made, Slot};
+use soulbox_wire::envd::http::InitRequest;
+use soulbox_wire::spawner::{Create, GuestMount, Network, StopAt};
+use std::collections::BTreeMap;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+/// A slot that waits, with whatever was made in it so far.
+pub(crate) struct Waiting {
+    pub(super) slot: Slot,
+    /// The host uid that will own the user namespace of what is made in it.
+    pub(super) owner: u32,
+    pub(super) made: Made,
+    pub(super) socket: PathBuf,
+    /// What every process in it is told.
+    pub(super) environment: BTreeMap<String, String>,
+    /// Keeps the trees from being removed.
+    pub(super) template: Option<Arc<Template>>,
+    /// Takes what the slot holds until all of it is given back.
+    pub(super) layer: Layer,
+    pub(super) gauge: Gauge,
+}
+
+impl Waiting {
+    /// Whether it still is there, and what was asked for now would be made of the same trees.
+    fn is_current(&self) -> bool {
+        let template = self.template.as_ref();
+        !self.slot.is_gone() && template.is_none_or(|template| template.is_current())
+    }
+}
+
+impl Core {
+    /// Takes the readiest thing that fits from the pools and makes the rest.
+    pub(crate) async fn take_or_make(
+        &self,
+        pools: &Pools,
+        spec: &SandboxSpec,
+    ) -> Result<Waiting, CreateError> {
+        // A resource limit cannot be changed any more once a user's sandbox is made.
+        let fits = |kind: &Kind| self.may_connect() || kind.spec.limits.pids == spec.limits.pids;
+        if let Some(kind) = pools.kind_for(spec).filter(|kind| fits(kind)) {
+            if let Some(mut parked) = take_current(&kind.parked) {
+                if spec.limits != kind.spec.limits {
+                    parked.slot.limit(cgroup_limits(&spec.limits)).await?;
+                }
+                parked.made.phases.clear();
+                return Ok(parked);
+            }
+            if let Some(mut prepared) = take_current(&kind.prepared) {
+                let resolver = std::mem::take(&mut prepared.made.resolver);
+                prepared.made = prepared.slot.start(cgroup_limits(&spec.limits)).await?;
+                prepared.made.resolver.extend(resolver);
+                return Ok(prepared);
+            }
+        }
+        let slot = match spec.network {
+            NetworkMode::None => take_current(&pools.slots),
+            NetworkMode::Internet => None,
+        };
+        self.make(slot, spec, StopAt::Running).await
+    }
+
+    /// Makes a slot's network namespace and cgroups.
+    pub(crate) async fn make_slot(&self, network: Network) -> Result<Waiting, CreateError> {
+        let mut waiting = self.open_slot().await?;
+        waiting.made = waiting.slot.prepare(network).await?;
+        Ok(waiting)
+    }
+
+    async fn open_slot(&self) -> Result<Waiting, CreateError> {
+        let spawner = self.keeper.get().await.map_err(Box::new)?;
+        self.open_slot_of(&spawner)
+    }
+
+    fn open_slot_of(&self, spawner: &Spawner) -> Result<Waiting, CreateError> {
+        let (holder, mark) = (spawner.holder, self.workplace.mark());
+        let lease = self.table.take_of(holder, mark, self.most_sandboxes)?;
+        self.memory_kills.forget(lease.slot());
+        let socket = self.workplace.socket(lease.slot());
+        let number = lease.slot();
+        let held = Layer::default();
+        let keep = Keep {
+            socket: socket.clone(),
+            layer: Arc::clone(&held),
+            remover: self.storage.remover(),
+            lease: Some(lease),
+        };
+        let slot = spawner.driver.open(number, Box::new(keep))?;
+        Ok(Waiting {
+            slot,
+            owner: owner::of_slot(number),
+            made: Made::default(),
+            socket,
+            environment: BTreeMap::new(),
+            template: None,
+            layer: held,
+            gauge: Gauge::FileSystem,
+        })
+    }
+
+    /// Makes a sandbox, in `slot` when one was ready.
+    pub(crate) async fn make(
+        &self,
+        slot: Option<Waiting>,
+        spec: &SandboxSpec,
+        stop_at: StopAt,
+    ) -> Result<Waiting, CreateError> {
+        let template = self.trees.get(&spec.template).await?;
+        let layers = tree_source::layers(&template, self.ids)?;
+        let opened = spec
+            .mounts
+            .iter()
+            .map(mount_source::open)
+            .collect::<Result<Vec<_>, _>>()?;
+        let (mut mounts, mut trees): (Vec<GuestMount>, Vec<_>) = opened.into_iter().unzip();
+        let mut waiting = match slot {
+            Some(slot) => slot,
+            None => self.open_slot().await?,
+        };
+        if spec.network == NetworkMode::Internet
+            && let Some(trusted) = self.internet().await?.trusted(&layers)?
+        {
+            mounts.push(trusted.mount);
+            trees.push(trusted.tree);
+            waiting.environment = trusted.environment;
+        }
+        let kept = self.lasting.then(|| template.copy_lock()).transpose();
+        let kept = kept.map_err(|source| TreeError::Hold {
+            name: spec.template.clone(),
+            source,
+        })?;
+        waiting.template = Some(template);
+        let storage = self.allot(&mut waiting, spec.limits).await?;
+        let listener = listen(&waiting.socket)?;
+        let create = Create {
+            slot: waiting.slot.number(),
+            network: wire_network(spec.network),
+            owner: waiting.owner,
+            layers,
+            storage,
+            shm: spec.limits.memory.bytes() / 2,
+            mounts,
+            limits: cgroup_limits(&spec.limits),
+            open_files: spec.limits.open_files,
+            stop_at,
+            keeps: kept.is_some(),
+        };
+        let descriptors = std::iter::once(listener.into()).chain(trees);
+        let descriptors = descriptors.chain(kept).collect();
+        let resolver = std::mem::take(&mut waiting.made.resolver);
+        waiting.made = waiting.slot.create(create, descriptors).await?;
+        waiting.made.resolver.extend(resolver);
+        Ok(waiting)
+    }
+
+    /// Makes the writable layer of a slot.
+    async fn allot(
+        &self,
+        waiting: &mut Waiting,
+        limits: Limits,
+    ) -> Result<soulbox_wire::spawner::Storage, CreateError> {
+        let (storage, slot) = (Arc::clone(&self.storage), waiting.slot.number());
+        let layer = match storage.is_instant(&limits) {
+            true => storage.allot(slot, &limits)?,
+            false => tokio::task::spawn_blocking(move || storage.allot(slot, &limits))
+                .await
+                .map_err(|_| CreateError::Stopping)??,
+        };
+        waiting.gauge = layer.gauge.clone();
+        let wire = layer.wire.clone();
+        *waiting.layer.lock().unwrap_or_else(PoisonError::into_inner) = Some(layer);
+        Ok(wire)
+    }
+
+    /// Gives a waiting sandbox to the one who asked.
+    pub(crate) async fn hand_out(
+        &self,
+        waiting: Waiting,
+        spec: SandboxSpec,
+        birth: Birth,
+        promise: Promise,
+        begin: Instant,
+    ) -> Result<Sandbox, CreateError> {
+        let Waiting {
+            mut slot,
+            made,
+            socket,
+            mut environment,
+            template,
+            gauge,
+            layer,
+            owner: _,
+        } = waiting;
+        let resolver = match self.internet.get() {
+            Some(internet) => internet.serve(made.resolver)?,
+            None => None,
+        };
+        let agent = AgentClient::with_limits(socket, (&self.settings.agent).into());
+        let Birth { id, variables } = birth;
+        environment.extend(variables);
+        if !environment.is_empty() {
+            let env_vars = Some(environment);
+            agent
+                .init(&InitRequest {
+                    env_vars,
+                    ..InitRequest::default()
+                })
+                .await?;
+        }
+        let mut note = Note::new(id.clone(), spec.template.clone());
+        if self.lasting {
+            note.take_over(&spec, mark_of(&layer));
+            // Whoever is told of it may count on it.
+            slot.write_note(note.text()).await?;
+        } else {
+            slot.note(note.text());
+        }
+        let mut phases = Phases::default();
+        for (step, micros) in &made.phases {
+            phases.push(step, *micros);
+        }
+        let total = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        phases.push("engine", total.saturating_sub(phases.total()));
+        Ok(Sandbox::new(
+            id,
+            spec,
+            made.pid,
+            phases,
+            agent,
+            (slot, gauge, note),
+            Kept {
+                _resolver: resolver,
+                _template: template,
+                _promise: promise,
+                memory_kills: Arc::clone(&self.memory_kills),
+                pause_timeout: self.settings.spawner.pause_timeout,
+            },
+        ))
+    }
+}
+
+/// Takes one that is made of its template as that is now; those that are not are ended.
+fn take_current(pool: &Pool<Waiting>) -> Option<Waiting> {
+    std::iter::from_fn(|| pool.take()).find(Waiting::is_current)
+}
+
+/// By what a writable layer is found again.
+fn mark_of(layer: &Layer) -> Option<LayerMark> {
+    let layer = layer.lock().unwrap_or_else(PoisonError::into_inner);
+    layer.as_ref()?.mark.clone()
+}
+
+fn wire_network(network: NetworkMode) -> Network {
+    match network {
+        NetworkMode::None => Network::None,
+        NetworkMode::Internet => Network::Internet,
+    }
+}
+
+/// Makes the socket on which an agent will listen.
+fn listen(path: &Path) -> Result<UnixListener, CreateError> {
+    let listen = || -> std::io::Result<UnixListener> {
+        let listener = UnixListener::bind(path)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    listen().map_err(|source| CreateError::Socket {
+        path: path.to_owned(),
+        source,
+    })
+}
