@@ -20,6 +20,7 @@ use soulbox_store::{StateStore, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// How often what ended long ago is forgotten.
 const TIDY: Duration = Duration::from_secs(600);
@@ -46,6 +47,8 @@ pub struct Control {
     keys: Keys,
     live: RwLock<HashMap<SandboxId, Arc<Live>>>,
     being_built: RwLock<HashSet<TemplateName>>,
+    /// Told when a sandbox lives no more.
+    fewer: Notify,
 }
 
 impl Control {
@@ -77,6 +80,7 @@ impl Control {
             keys,
             live: RwLock::default(),
             being_built: RwLock::default(),
+            fewer: Notify::new(),
         });
         control.recover().await?;
         tokio::spawn(tidy(Arc::downgrade(&control)));
@@ -230,6 +234,7 @@ impl Control {
         self.check_timeout(timeout)?;
         live.lock().set_timeout(Moment::now(), timeout);
         live.time_changed.notify_one();
+        self.keep_time(live).await;
         self.keep(live, event(EventKind::TimeoutSet, &format!("{timeout:?}")))
             .await
     }
@@ -240,6 +245,7 @@ impl Control {
             return Ok(());
         }
         live.time_changed.notify_one();
+        self.keep_time(live).await;
         self.keep(live, event(EventKind::TimeoutSet, &format!("{timeout:?}")))
             .await
     }
@@ -297,21 +303,20 @@ impl Control {
     pub(crate) fn forget(&self, id: &SandboxId) {
         let mut all = self.live.write().unwrap_or_else(PoisonError::into_inner);
         all.remove(id);
+        drop(all);
+        self.fewer.notify_one();
     }
 
-    /// Marks what lived before and does no more.
-    async fn recover(self: &Arc<Self>) -> Result<(), StartError> {
-        for mut record in self.records.live().await? {
-            let end = SandboxEnd {
-                cause: EndCause::Lost,
-                at: Moment::now(),
-                detail: "it was gone when the server started".to_owned(),
-            };
-            let ended = end_event(&end);
-            record.end(end);
-            self.records.end(&record, &ended).await?;
+    /// Lets nobody in any more; what lives goes on.
+    pub fn close(&self) {
+        self.admission.close();
+    }
+
+    /// Waits until no sandbox lives any more.
+    pub async fn drained(&self) {
+        while !self.all().is_empty() {
+            self.fewer.notified().await;
         }
-        Ok(())
     }
 
     /// Stops: lets nobody in and ends what lives.

@@ -59,6 +59,7 @@ impl Control {
             (made, kept) => return Err(self.undo(record, made, kept.err()).await),
         };
         let live = Arc::new(Live::new(record, sandbox));
+        self.keep_time(&live).await;
         self.take_in(Arc::clone(&live)).await;
         Ok(live)
     }

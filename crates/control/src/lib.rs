@@ -8,6 +8,7 @@
 //! | one live sandbox: its record, its time, its end | [`live`] |
 //! | its time, pauses and end | `life` |
 //! | making one, once | `create`, [`admission`] |
+//! | after a restart: taking over what lives | `recover` |
 //! | where one goes | `placement` |
 //! | listing | [`list`] |
 //! | what lasts | [`records`] |
@@ -27,6 +28,7 @@ pub mod list;
 pub mod live;
 mod placement;
 pub mod records;
+mod recover;
 mod template;
 pub mod token;
 

@@ -4,12 +4,15 @@ use crate::control::{Control, end_event, event};
 use crate::error::ControlError;
 use crate::live::Live;
 use soulbox_model::{EndCause, EventKind, Moment, OnTimeout, SandboxEnd, SandboxState};
-use soulbox_node::End;
+use soulbox_node::{Deadline, End, HowEnded, Then};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The longest sleep at once: a clock of the host that is set forward is noticed by then.
 const LOOK: Duration = Duration::from_secs(60);
+
+/// How much later than the server the spawner acts: it is there for when the server is not.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Follows a sandbox until it has ended.
 pub(crate) async fn follow(
@@ -83,17 +86,13 @@ impl Control {
             Some(sandbox) => sandbox.memory_kill(),
             None => None,
         };
-        let (cause, detail) = match (end.lost, end.usage.oom_kills, memory_kill) {
-            (true, ..) => (EndCause::SpawnerLost, String::new()),
-            (_, 0, _) => (EndCause::Crashed, by_signal(end.signal)),
-            (_, _, Some(kill)) => (
-                EndCause::OutOfMemory,
-                format!("Linux killed {}", kill.process),
-            ),
-            (_, kills, None) => (
-                EndCause::OutOfMemory,
-                format!("Linux killed {kills} processes"),
-            ),
+        let (cause, detail) = match (cause_of(end.how), memory_kill) {
+            ((EndCause::OutOfMemory, _), Some(kill)) => {
+                let held = kill.held;
+                let detail = format!("Linux killed {}, which held {held}", kill.process);
+                (EndCause::OutOfMemory, detail)
+            }
+            (told, _) => told,
         };
         self.end(live, cause, &detail).await;
     }
@@ -127,6 +126,29 @@ impl Control {
         }
     }
 
+    /// Tells the spawner, which keeps a sandbox's time while there is no server.
+    pub(crate) async fn keep_time(&self, live: &Live) {
+        let deadline = {
+            let record = live.lock();
+            let runs = record.state == SandboxState::Running;
+            runs.then(|| Deadline {
+                left: record.end_at.since(Moment::now()) + GRACE,
+                then: match record.lifecycle.on_timeout {
+                    OnTimeout::Kill => Then::End,
+                    OnTimeout::Pause => Then::Pause,
+                },
+            })
+        };
+        let Some(sandbox) = live.sandbox().await else {
+            return;
+        };
+        if let Err(error) = sandbox.set_deadline(deadline).await {
+            let error = &error as &dyn std::error::Error;
+            // One that has ended needs none.
+            tracing::debug!(sandbox = %live.id(), error, "its deadline was not set");
+        }
+    }
+
     /// Pauses a sandbox. From here on, traffic does not reach it.
     pub(crate) async fn pause(
         self: &Arc<Self>,
@@ -143,6 +165,7 @@ impl Control {
                 let _ = live.lock().go(SandboxState::Paused, SandboxState::Running);
                 return Err(error);
             }
+            control.keep_time(&live).await;
             control.keep(&live, event(EventKind::Paused, &why)).await
         });
         pausing.await.unwrap_or(Err(ControlError::Stopping))
@@ -168,6 +191,7 @@ impl Control {
                 record.set_timeout(Moment::now(), timeout);
             }
             live.time_changed.notify_one();
+            control.keep_time(&live).await;
             let resumed = event(EventKind::Resumed, &why);
             control.keep(&live, resumed).await.map(|()| true)
         });
@@ -213,9 +237,32 @@ async fn thaw(live: &Live) -> Result<(), ControlError> {
     resumed.map_err(|source| ControlError::Pause { id, source })
 }
 
-fn by_signal(signal: i32) -> String {
-    match signal {
-        0 => "its first process ended".to_owned(),
-        signal => format!("signal {signal} ended its first process"),
+/// What an end means that nobody here asked for.
+pub(crate) fn cause_of(how: HowEnded) -> (EndCause, String) {
+    match how {
+        HowEnded::Destroyed => (EndCause::Killed, "another engine ended it".to_owned()),
+        HowEnded::Expired => (EndCause::Expired, "its time was over".to_owned()),
+        HowEnded::Exited(code) => {
+            let detail = format!("its first process exited with code {code}");
+            (EndCause::Crashed, detail)
+        }
+        HowEnded::Killed(signal) => {
+            let detail = format!("signal {signal} ended its first process");
+            (EndCause::Crashed, detail)
+        }
+        HowEnded::OutOfMemory => {
+            let detail = "Linux killed its first process".to_owned();
+            (EndCause::OutOfMemory, detail)
+        }
+        HowEnded::Failed => (EndCause::NotStarted, "it could not be started".to_owned()),
+        HowEnded::SpawnerLost => {
+            let detail = "the process that made it was lost".to_owned();
+            (EndCause::SpawnerLost, detail)
+        }
+        HowEnded::EngineLost => (
+            EndCause::Lost,
+            "the engine that made it was lost".to_owned(),
+        ),
+        HowEnded::MachineStopped => (EndCause::Lost, "the machine was restarted".to_owned()),
     }
 }

@@ -94,18 +94,31 @@ pub(crate) fn server_runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// Starts the engine.
 pub(crate) async fn start(settings: Settings) -> Result<Arc<Node>, Failure> {
     terminal::log(&settings.log.level);
-    let node = Node::start(Arc::new(settings))
-        .await
-        .map_err(|error| not_started(&error))?;
-    let lacking = node.not_enforced();
+    let node = Node::start(Arc::new(settings)).await;
+    let node = node.map_err(|error| not_started(&error))?;
     // Programs read it in the reply (`--json`) or refuse it (`--require-limits`).
-    if !lacking.is_empty() && terminal::stderr_is_terminal() {
+    if terminal::stderr_is_terminal() {
+        tell_lacking(&node);
+    }
+    Ok(node)
+}
+
+/// Starts an engine whose sandboxes outlive it.
+pub(crate) async fn start_lasting(settings: Settings) -> Result<Arc<Node>, Failure> {
+    let node = Node::start_lasting(Arc::new(settings)).await;
+    let node = node.map_err(|error| not_started(&error))?;
+    tell_lacking(&node);
+    Ok(node)
+}
+
+fn tell_lacking(node: &Node) {
+    let lacking = node.not_enforced();
+    if !lacking.is_empty() {
         terminal::warn(&format!(
             "note: nothing limits {} here; {DOCTOR}",
             lacking.join(", ")
         ));
     }
-    Ok(node)
 }
 
 /// Refuses a user whom sandboxes do not have.

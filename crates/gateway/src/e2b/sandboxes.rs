@@ -60,7 +60,7 @@ async fn inspect(
     let reply = gateway.control.execute(&team, command).await?;
     let view = one(reply)?;
     let body = view::detail(&gateway, &view);
-    Ok((view::headers(&view), Json(body)).into_response())
+    Ok((view::headers(&gateway, &view), Json(body)).into_response())
 }
 
 async fn kill(

@@ -61,6 +61,11 @@ section! {
         /// How long a connection to a sandbox's port is kept for the next request. Shorter than servers keep
         /// theirs, so that none is closed under a request: gunicorn waits 2 s, Node.js and uvicorn 5 s.
         sandbox_idle: Duration = |_| Duration::from_secs(1), Accept::between(Duration::from_millis(1), Duration::from_secs(600));
+        /// Whether all sandboxes end when the server stops. Else they go on until their time is over, and the next
+        /// server takes them over.
+        end_on_stop: bool = |_| false, Accept::any();
+        /// Whether a server that is told to stop takes no more creates, but serves until its last sandbox has ended.
+        drain_sandboxes: bool = |_| false, Accept::any();
         /// How long a stop waits for what is going on.
         drain: Duration = |_| Duration::from_secs(10), Accept::between(Duration::ZERO, Duration::from_secs(86_400));
     }

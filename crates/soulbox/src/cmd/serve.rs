@@ -50,6 +50,12 @@ pub(crate) struct Args {
     /// Let the template host stand in for base
     #[arg(long)]
     allow_host_template: bool,
+    /// End all sandboxes when the server stops, instead of leaving them to the next one
+    #[arg(long)]
+    end_on_stop: bool,
+    /// Take no more creates when told to stop, and stop when the last sandbox has ended
+    #[arg(long)]
+    drain: bool,
     /// Accept the key in this file, instead of making one
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
@@ -65,12 +71,26 @@ impl Args {
         let given = |(key, flag, value): (_, _, &Option<String>)| {
             value.clone().map(|value| Flag { key, flag, value })
         };
-        let host = self.allow_host_template.then(|| Flag {
-            key: "server.allow_host_template",
-            flag: "--allow-host-template",
-            value: "true".to_owned(),
-        });
-        texts.into_iter().filter_map(given).chain(host).collect()
+        let switches = [
+            (
+                "server.allow_host_template",
+                "--allow-host-template",
+                self.allow_host_template,
+            ),
+            ("server.end_on_stop", "--end-on-stop", self.end_on_stop),
+            ("server.drain_sandboxes", "--drain", self.drain),
+        ];
+        let switched = |(key, flag, on): (_, _, bool)| {
+            on.then(|| Flag {
+                key,
+                flag,
+                value: "true".to_owned(),
+            })
+        };
+        let texts = texts.into_iter().filter_map(given);
+        texts
+            .chain(switches.into_iter().filter_map(switched))
+            .collect()
     }
 }
 
@@ -153,18 +173,32 @@ async fn with_store(
     stop: &Stop,
     store: &Arc<SqliteStore>,
 ) -> Result<(), Failure> {
-    let node = engine::start(settings).await?;
+    let ends = settings.server.end_on_stop;
+    let node = engine::start_lasting(settings).await?;
     let started = Control::start(Arc::clone(&node), Arc::clone(store) as _).await;
     let served = match started {
         Ok(control) => {
             let served = answer(&control, fixed, stop).await;
-            control.stop().await;
-            served
+            control.close();
+            if ends {
+                control.stop().await;
+            }
+            served.map(|()| control.all().len())
         }
         Err(error) => Err(Failure::of(Exit::HOST, &error)),
     };
-    node.stop().await;
-    served
+    if ends {
+        node.stop().await;
+    } else {
+        node.leave().await;
+    }
+    let left = served?;
+    if left > 0 {
+        terminal::warn(&format!(
+            "note: {left} sandboxes go on until their time is over; `soulbox serve` takes them over"
+        ));
+    }
+    Ok(())
 }
 
 async fn answer(control: &Arc<Control>, fixed: Option<ApiKey>, stop: &Stop) -> Result<(), Failure> {
@@ -178,7 +212,15 @@ async fn answer(control: &Arc<Control>, fixed: Option<ApiKey>, stop: &Stop) -> R
     let credentials = credentials::settle(control, fixed, address).await?;
     let base = base::provide(control, stop);
     tell(control.settings(), address, &credentials)?;
-    server.run(stop.wait()).await;
+    let drains = control.settings().server.drain_sandboxes;
+    let asked = async {
+        stop.wait().await;
+        control.close();
+        if drains {
+            control.drained().await;
+        }
+    };
+    server.run(asked).await;
     base.await;
     Ok(())
 }

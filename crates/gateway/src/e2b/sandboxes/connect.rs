@@ -87,5 +87,5 @@ async fn connect(
     };
     let view = one(reply)?;
     let body = axum::Json(view::sandbox(&gateway, &view));
-    Ok((status, view::headers(&view), body).into_response())
+    Ok((status, view::headers(&gateway, &view), body).into_response())
 }

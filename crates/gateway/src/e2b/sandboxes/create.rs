@@ -83,7 +83,7 @@ async fn create(
     let command = SandboxCommand::Create(Box::new(request));
     let view = one(gateway.control.execute(&team, command).await?)?;
     let body = axum::Json(view::sandbox(&gateway, &view));
-    Ok((StatusCode::CREATED, view::headers(&view), body).into_response())
+    Ok((StatusCode::CREATED, view::headers(&gateway, &view), body).into_response())
 }
 
 fn request(

@@ -13,6 +13,8 @@ const CLIENT_ID: &str = "soulbox";
 
 /// The level of isolation, in every reply about a sandbox.
 const ISOLATION: HeaderName = HeaderName::from_static("soulbox-isolation");
+/// The limits that nothing holds sandboxes to on this host.
+const NOT_ENFORCED: HeaderName = HeaderName::from_static("soulbox-not-enforced");
 /// The steps of a create
 /// ([Server-Timing](https://www.w3.org/TR/server-timing/)).
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -150,10 +152,16 @@ pub(crate) fn detail<'a>(gateway: &'a Gateway, view: &'a SandboxView) -> Detail<
     }
 }
 
-/// The level of isolation and where the time went.
-pub(crate) fn headers(view: &SandboxView) -> HeaderMap {
+/// The level of isolation, what of its limits nothing holds it to, and where the time went.
+pub(crate) fn headers(gateway: &Gateway, view: &SandboxView) -> HeaderMap {
     let isolation = HeaderValue::from_static(view.record.isolation.as_str());
     let mut headers = HeaderMap::from_iter([(ISOLATION, isolation)]);
+    let lacking = gateway.control.node().not_enforced().join(", ");
+    if let Ok(lacking) = HeaderValue::from_str(&lacking)
+        && !lacking.is_empty()
+    {
+        headers.insert(NOT_ENFORCED, lacking);
+    }
     let metric = |(step, micros): &(String, u64)| {
         let millis = micros / 1000;
         let rest = micros % 1000;
