@@ -27,7 +27,13 @@ impl Server {
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let soulbox = Soulbox::new();
         let log = File::create(soulbox.home().join("log")).expect("a file");
-        let usual = ["serve", "--listen", "127.0.0.1:0", "--allow-host-template"];
+        let usual = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--allow-host-template",
+            "--end-on-stop",
+        ];
         let mut command = soulbox.command(usual.iter().chain(arguments));
         // Many run at once; each takes the room for its sandboxes' disks when it starts.
         command.env("SOULBOX_STORAGE_SIZE", "1G");

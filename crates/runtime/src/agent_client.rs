@@ -80,6 +80,12 @@ impl AgentClient {
         }
     }
 
+    /// Where the agent is reached: the path of its socket, or a server's host and port.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.pool.place().shown()
+    }
+
     /// The bounds of its calls.
     #[must_use]
     pub fn limits(&self) -> &AgentLimits {

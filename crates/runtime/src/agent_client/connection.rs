@@ -173,6 +173,10 @@ impl Pool {
         }
     }
 
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Sends a request and waits for the answer's head.
     pub(super) async fn send(
         self: &Arc<Self>,
