@@ -9,6 +9,7 @@
 //! | E2B's command line | [`cli`] |
 //! | what docs/e2b-compatibility.toml says | [`table`] |
 //! | plain requests | [`http`] |
+//! | pages in browsers | [`browser`] |
 //! | requests that are wrong | [`bad_input`] |
 //!
 //! Clients are fetched once into `target/clients`, at the versions of `clients/`, and found there from then on.
@@ -22,6 +23,7 @@
 )]
 
 mod bad_input;
+mod browser;
 mod cli;
 mod client;
 mod http;
@@ -32,8 +34,8 @@ mod table;
 use client::Client;
 
 scripts! {
-    python_2_63: Client::Python("2.63.0") => [lifecycle, commands, files, watch, pty, git, secure, pause, asynchronous]
-    python_2_45: Client::Python("2.45.1") => [lifecycle, commands, files, watch, pty, git, secure, pause, asynchronous]
+    python_2_63: Client::Python("2.63.0") => [lifecycle, commands, files, watch, pty, git, secure, pause, network, not_built, asynchronous]
+    python_2_45: Client::Python("2.45.1") => [lifecycle, commands, files, watch, pty, git, secure, pause, network, not_built, asynchronous]
     javascript_2_51: Client::JavaScript("2.51.0") => [lifecycle, commands, files, watch, pty, git, secure, pause]
     javascript_2_45: Client::JavaScript("2.45.0") => [lifecycle, commands, files, watch, pty, git, secure, pause]
 }

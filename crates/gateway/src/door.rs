@@ -2,7 +2,7 @@
 
 use crate::drained::Drained;
 use crate::error::ApiError;
-use crate::{e2b, traffic};
+use crate::{cors, e2b, traffic};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
@@ -48,23 +48,40 @@ impl Gateway {
 
 /// Answers one request.
 pub(crate) async fn answer(gateway: &Gateway, request: Request<Incoming>) -> Response {
-    match traffic::target::of(request.headers(), request.uri()) {
-        Ok(Some(target)) => traffic::serve(gateway, target, request).await,
-        Ok(None) => match traffic::signature::sought(gateway, &request) {
-            Some(Ok(target)) => traffic::serve(gateway, target, request).await,
-            Some(Err(error)) => error.into_response(),
-            None if !is_text(request.uri().path()) => {
-                ApiError::bad("path: what it encodes is no UTF-8").into_response()
+    let target = match traffic::target::of(request.headers(), request.uri()) {
+        Ok(None) => traffic::signature::sought(gateway, &request).transpose(),
+        target => target,
+    };
+    match target {
+        Ok(Some(target)) => {
+            let of_agent = target.port == traffic::AGENT_PORT;
+            let response = traffic::serve(gateway, target, request).await;
+            // On other ports it is the sandbox's own server that says who may read.
+            if of_agent {
+                cors::open(response)
+            } else {
+                response
             }
-            None => {
-                let request = request.map(|body| Body::new(Drained::new(body)));
-                let routes = Router::clone(&gateway.routes);
-                let answered = routes.oneshot(request).await;
-                answered.unwrap_or_else(|never| match never {})
-            }
-        },
-        Err(error) => error.into_response(),
+        }
+        Ok(None) => interface(gateway, request).await,
+        Err(error) => cors::open(error.into_response()),
     }
+}
+
+/// Answers a request to the programming interface.
+async fn interface(gateway: &Gateway, request: Request<Incoming>) -> Response {
+    if let Some(response) = cors::preflight(request.method(), request.headers()) {
+        return response;
+    }
+    if !is_text(request.uri().path()) {
+        return ApiError::bad("path: what it encodes is no UTF-8").into_response();
+    }
+    let open = cors::brings_a_key(request.headers());
+    let request = request.map(|body| Body::new(Drained::new(body)));
+    let routes = Router::clone(&gateway.routes);
+    let answered = routes.oneshot(request).await;
+    let response = answered.unwrap_or_else(|never| match never {});
+    if open { cors::open(response) } else { response }
 }
 
 /// Whether a path is text once it is decoded. What takes parts of paths would refuse others in a shape of its own.

@@ -12,6 +12,7 @@
 //! | which way a request goes | `door` |
 //! | who sends a request, and whose key it is | `client`, `auth` |
 //! | bodies: bounded, with the name of a wrong field | `body` |
+//! | pages of other origins | `cors` |
 //! | bodies that nobody reads to their end | `drained` |
 //! | failures on the wire | [`error`] |
 //! | requests to a sandbox | `traffic` |
@@ -20,6 +21,7 @@
 mod auth;
 mod body;
 mod client;
+mod cors;
 mod door;
 mod drained;
 mod e2b;
