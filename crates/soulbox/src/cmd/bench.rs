@@ -12,6 +12,7 @@
 //! | how exactly limits hold | [`limits`] |
 //! | what a sandbox notices of a bad neighbour | [`bombs`] |
 //! | what the walls cost each system call | [`walls`] |
+//! | what the way to a port of a sandbox costs | [`proxy`] |
 //! | other tools in the same run | [`baseline`] |
 //! | figures, the machine, the engines | [`report`], [`machine`], [`bed`] |
 
@@ -25,6 +26,7 @@ mod leak;
 mod limits;
 mod machine;
 mod memory;
+mod proxy;
 mod report;
 mod run;
 mod walls;
@@ -76,6 +78,8 @@ enum Question {
     Bombs(bombs::Args),
     /// What the walls cost each system call
     Walls(walls::Args),
+    /// What the way to a port of a sandbox costs each request
+    Proxy(proxy::Args),
 }
 
 /// Measures and prints.
@@ -90,12 +94,18 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Question::Limits(args) => args.common.json,
         Question::Bombs(args) => args.common.json,
         Question::Walls(args) => args.common.json,
+        Question::Proxy(args) => args.common.json,
     };
     if let Question::Walls(args) = &args.question
         && let Some(behind) = args.behind()
     {
         walls::tell(behind)?;
         return Ok(Exit::SUCCESS);
+    }
+    if let Question::Proxy(args) = &args.question
+        && let Some(done) = args.be_part()
+    {
+        return done.map(|()| Exit::SUCCESS);
     }
     if let Question::Leak(args) = &args.question
         && args.is_engine()
@@ -146,5 +156,6 @@ async fn measure(global: &Global, question: &Question) -> Result<Report, Failure
         Question::Limits(args) => limits::measure(global, args).await,
         Question::Bombs(args) => bombs::measure(global, args).await,
         Question::Walls(args) => walls::measure(global, args).await,
+        Question::Proxy(args) => proxy::measure(args).await,
     }
 }
