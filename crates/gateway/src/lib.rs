@@ -9,6 +9,7 @@
 //! | What | File |
 //! |---|---|
 //! | accepting, time limits of connections, stopping | [`server`] |
+//! | certificates, and the local authority | [`tls`] |
 //! | which way a request goes | `door` |
 //! | who sends a request, and whose key it is | `client`, `auth` |
 //! | bodies: bounded, with the name of a wrong field | `body` |
@@ -27,6 +28,7 @@ mod drained;
 mod e2b;
 pub mod error;
 pub mod server;
+pub mod tls;
 mod traffic;
 
 pub use server::{Server, ServerError};

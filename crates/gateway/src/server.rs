@@ -7,6 +7,7 @@ mod connection;
 
 use crate::client::Client;
 use crate::door::Gateway;
+use crate::tls::{Tls, TlsError, is_http2};
 use rustix::net::sockopt;
 use soulbox_control::Control;
 use std::io;
@@ -15,7 +16,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
 /// How long accepting rests after Linux refused to, for want of descriptors or memory.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -28,20 +29,26 @@ const ASKED: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address} (setting server.listen)")]
+    #[error("cannot listen on {address} (setting {setting})")]
     Listen {
         /// The address.
         address: String,
+        /// Where the address comes from.
+        setting: &'static str,
         /// Linux's error.
         #[source]
         source: io::Error,
     },
+    /// TLS cannot be spoken.
+    #[error("cannot listen for TLS")]
+    Tls(#[from] TlsError),
 }
 
 /// A listening server.
 pub struct Server {
     gateway: Gateway,
     listener: TcpListener,
+    tls: Option<(TcpListener, Arc<Tls>)>,
     places: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
 }
@@ -53,13 +60,19 @@ impl Server {
     /// [`ServerError`].
     pub async fn listen(control: Arc<Control>) -> Result<Self, ServerError> {
         let settings = Arc::clone(control.settings());
-        let address = settings.server.listen.clone();
-        let listener = TcpListener::bind(&address)
-            .await
-            .map_err(|source| ServerError::Listen { address, source })?;
+        let server = &settings.server;
+        let listener = bind(&server.listen, "server.listen").await?;
+        let (mut tls, mut domain) = (None, None);
+        if !server.tls_listen.is_empty() {
+            let listener = bind(&server.tls_listen, "server.tls_listen").await?;
+            let port = listener.local_addr().map(|address| address.port());
+            domain = Some(with_port(&server.domain, port.unwrap_or_default()));
+            tls = Some((listener, Arc::new(Tls::open(&settings)?)));
+        }
         Ok(Self {
-            gateway: Gateway::new(control, None),
+            gateway: Gateway::new(control, domain),
             listener,
+            tls,
             places: Arc::new(Semaphore::new(settings.server.connections as usize)),
             stopping: watch::Sender::new(false),
         })
@@ -73,29 +86,33 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// The domain, and perhaps the port, below which sandboxes have host names for TLS; none without TLS.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        self.gateway.domain.as_deref()
+    }
+
     /// Serves until `stop` is there; then takes no new connection and no new request, and waits for what is
     /// going on, as long as the settings say.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
+        let renewing = self
+            .tls
+            .as_ref()
+            .map(|(_, tls)| tokio::spawn(Arc::clone(tls).keep()));
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
                 accepted = self.accept() => accepted,
             };
-            if let Some((stream, address, place)) = accepted {
-                let gateway = self.gateway.clone();
-                let stopping = self.stopping.subscribe();
-                let client = Client {
-                    address: address.ip().to_canonical(),
-                    tls: false,
-                    place: Some(Arc::new(place)),
-                };
-                tokio::spawn(async move {
-                    prepare(&stream);
-                    connection::serve(gateway, stream, client, stopping).await;
-                });
+            if let Some((stream, client)) = accepted {
+                self.begin(stream, client);
             }
         }
+        if let Some(renewing) = renewing {
+            renewing.abort();
+        }
+        drop(self.tls);
         drop(self.listener);
         self.stopping.send_replace(true);
         let all = self.gateway.control.settings().server.connections;
@@ -109,17 +126,73 @@ impl Server {
         }
     }
 
-    async fn accept(&self) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    async fn accept(&self) -> Option<(TcpStream, Client)> {
         // The semaphore is never closed.
         let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
-        match self.listener.accept().await {
-            Ok((stream, address)) => Some((stream, address, place)),
+        let encrypted = async {
+            match &self.tls {
+                Some((listener, _)) => listener.accept().await,
+                None => std::future::pending().await,
+            }
+        };
+        let (accepted, tls) = tokio::select! {
+            accepted = self.listener.accept() => (accepted, false),
+            accepted = encrypted => (accepted, true),
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let client = Client {
+                    address: address.ip().to_canonical(),
+                    tls,
+                    place: Some(Arc::new(place)),
+                };
+                Some((stream, client))
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_REST).await;
                 None
             }
         }
+    }
+
+    /// Serves a connection beside all others.
+    fn begin(&self, stream: TcpStream, client: Client) {
+        let gateway = self.gateway.clone();
+        let stopping = self.stopping.subscribe();
+        let tls = self.tls.as_ref().filter(|_| client.tls);
+        let tls = tls.map(|(_, tls)| Arc::clone(tls));
+        tokio::spawn(async move {
+            prepare(&stream);
+            let Some(tls) = tls else {
+                return connection::serve(gateway, stream, client, stopping).await;
+            };
+            let Some(stream) = tls.shake(stream).await else {
+                return;
+            };
+            drop(tls);
+            match is_http2(&stream) {
+                true => connection::serve_http2(gateway, stream, client, stopping).await,
+                false => connection::serve(gateway, stream, client, stopping).await,
+            }
+        });
+    }
+}
+
+async fn bind(address: &str, setting: &'static str) -> Result<TcpListener, ServerError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| ServerError::Listen {
+        address: address.to_owned(),
+        setting,
+        source,
+    })
+}
+
+/// A domain as clients need it: they go to port 443 unless another one is named.
+fn with_port(domain: &str, port: u16) -> String {
+    match domain.contains(':') || port == 443 {
+        true => domain.to_owned(),
+        false => format!("{domain}:{port}"),
     }
 }
 
@@ -130,4 +203,16 @@ fn prepare(stream: &TcpStream) {
     let _ = sockopt::set_tcp_keepidle(stream, SILENCE);
     let _ = sockopt::set_tcp_keepintvl(stream, ASKED);
     let _ = sockopt::set_tcp_keepcnt(stream, 4);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_told_unless_clients_know_it() {
+        assert_eq!(with_port("sandbox.test", 8443), "sandbox.test:8443");
+        assert_eq!(with_port("sandbox.test", 443), "sandbox.test");
+        assert_eq!(with_port("sandbox.test:444", 8443), "sandbox.test:444");
+    }
 }

@@ -4,7 +4,7 @@ pub(crate) mod limit;
 pub(crate) mod sandbox;
 
 use crate::cmd::{
-    bench, completion, config, doctor, ended, env, run, serve, shell, template, version,
+    bench, ca, completion, config, doctor, ended, env, run, serve, shell, template, version,
 };
 use crate::environment::Environment;
 use crate::exit;
@@ -88,6 +88,8 @@ pub(crate) enum Verb {
     Serve(serve::Args),
     /// Print the variables that point E2B's SDKs to this machine's server
     Env(env::Args),
+    /// Show the server's certificate authority and how to trust it
+    Ca(ca::Args),
     /// Open a shell in a fresh sandbox
     Shell(Box<shell::Args>),
     /// List, build, remove and inspect templates

@@ -1,6 +1,7 @@
 //! What each verb does, one file for each.
 
 pub(crate) mod bench;
+pub(crate) mod ca;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod doctor;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.verb {
         Verb::Run(args) => run::run(global, &args),
         Verb::Serve(args) => serve::run(global, &args),
+        Verb::Ca(args) => ca::run(global, &args),
         Verb::Env(args) => env::run(global, &args),
         Verb::Shell(args) => shell::run(global, &args),
         Verb::Doctor(args) => doctor::run(global, &args),

@@ -3,11 +3,11 @@
 use crate::client::Client;
 use crate::door::{self, Gateway};
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::server::TlsStream;
 
 /// Bytes of a request's head, and of what is read at once: URLs with signatures and metadata filters are
 /// long, E2B's own are below 16 KiB.
@@ -25,44 +26,100 @@ const BUFFER: usize = 128 * 1024;
 /// Headers of a request.
 const HEADERS: usize = 128;
 
-/// Serves one connection to its end.
+/// Requests at once on one connection that speaks HTTP/2.
+const STREAMS: u32 = 128;
+/// Bytes that one request's body, and all of them together, may send ahead of who reads them.
+const WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes of one answer that wait for a slow client.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Serves one connection that speaks HTTP/1 to its end.
 pub(super) async fn serve<S>(
     gateway: Gateway,
     stream: S,
     client: Client,
-    mut stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Cut + Unpin + Send + 'static,
 {
-    let pulse = Arc::new(Pulse::new());
-    let limits = gateway.control.settings();
-    let (head, idle) = (limits.server.header_timeout, limits.server.idle_timeout);
-    let service = {
-        let pulse = Arc::clone(&pulse);
-        service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(client.clone());
-            let gateway = gateway.clone();
-            let busy = Busy::begin(&pulse);
-            async move {
-                let response = door::answer(&gateway, request).await;
-                Ok::<_, Infallible>(response.map(|body| Counted { body, busy }))
-            }
-        })
-    };
-    let watched = Watched {
-        stream,
-        pulse: Arc::clone(&pulse),
-    };
+    let pulse = Arc::new(Pulse::new(false));
+    let limits = Arc::clone(gateway.control.settings());
     let connection = http1::Builder::new()
         .max_headers(HEADERS)
         .max_buf_size(BUFFER)
         .half_close(false)
-        .serve_connection(TokioIo::new(watched), service)
+        .serve_connection(watched(stream, &pulse), service(gateway, client, &pulse))
         .with_upgrades();
+    let end = |connection: Pin<&mut _>| http1::UpgradeableConnection::graceful_shutdown(connection);
+    drive(connection, end, &pulse, &limits.server, stopping).await;
+}
+
+/// Serves one connection that speaks HTTP/2 to its end.
+pub(super) async fn serve_http2<S>(
+    gateway: Gateway,
+    stream: S,
+    client: Client,
+    stopping: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Cut + Unpin + Send + 'static,
+{
+    let pulse = Arc::new(Pulse::new(true));
+    let limits = Arc::clone(gateway.control.settings());
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(BUFFER).unwrap_or(u32::MAX))
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .serve_connection(watched(stream, &pulse), service(gateway, client, &pulse));
+    let end = |connection: Pin<&mut _>| http2::Connection::graceful_shutdown(connection);
+    drive(connection, end, &pulse, &limits.server, stopping).await;
+}
+
+fn watched<S: Cut>(stream: S, pulse: &Arc<Pulse>) -> TokioIo<Watched<S>> {
+    TokioIo::new(Watched {
+        stream,
+        pulse: Arc::clone(pulse),
+    })
+}
+
+/// What answers the requests of one connection.
+fn service(
+    gateway: Gateway,
+    client: Client,
+    pulse: &Arc<Pulse>,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<Counted>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + use<> {
+    let pulse = Arc::clone(pulse);
+    service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client.clone());
+        let gateway = gateway.clone();
+        let busy = Busy::begin(&pulse);
+        async move {
+            let response = door::answer(&gateway, request).await;
+            Ok::<_, Infallible>(response.map(|body| Counted { body, busy }))
+        }
+    })
+}
+
+/// Drives a connection to its end, or to the end of its time.
+async fn drive<C: Future>(
+    connection: C,
+    end: impl Fn(Pin<&mut C>),
+    pulse: &Pulse,
+    limits: &soulbox_settings::section::Server,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut connection = pin!(connection);
     let mut told = false;
     loop {
-        let left = pulse.left(head, idle);
+        let left = pulse.left(limits.header_timeout, limits.idle_timeout);
         if left.is_zero() {
             return;
         }
@@ -73,7 +130,7 @@ pub(super) async fn serve<S>(
             changed = stopping.wait_for(|stop| *stop), if !told => {
                 told = true;
                 if changed.is_ok() {
-                    connection.as_mut().graceful_shutdown();
+                    end(connection.as_mut());
                 }
             }
         }
@@ -91,11 +148,14 @@ struct Pulse {
     head: AtomicBool,
     /// Whether an answer broke off.
     broken: AtomicBool,
+    /// Whether what comes between requests may be something else than a head, as with HTTP/2.
+    chatty: bool,
 }
 
 impl Pulse {
-    fn new() -> Self {
+    fn new(chatty: bool) -> Self {
         Self {
+            chatty,
             began: Instant::now(),
             busy: AtomicUsize::new(0),
             since: AtomicU64::new(0),
@@ -123,7 +183,8 @@ impl Pulse {
     }
 
     fn read(&self) {
-        if self.busy.load(Ordering::Relaxed) == 0 && !self.head.swap(true, Ordering::Relaxed) {
+        let idle = !self.chatty && self.busy.load(Ordering::Relaxed) == 0;
+        if idle && !self.head.swap(true, Ordering::Relaxed) {
             self.since.store(self.now(), Ordering::Relaxed);
         }
     }
@@ -163,7 +224,10 @@ impl Body for Counted {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Err(_))) = polled {
+        // With HTTP/2 an answer is reset without the connection.
+        if let Poll::Ready(Some(Err(_))) = polled
+            && !self.busy.0.chatty
+        {
             self.busy.0.broken.store(true, Ordering::Relaxed);
         }
         polled
@@ -187,6 +251,12 @@ pub(super) trait Cut {
 impl Cut for TcpStream {
     fn cut(&self) {
         let _ = self.set_zero_linger();
+    }
+}
+
+impl Cut for TlsStream<TcpStream> {
+    fn cut(&self) {
+        self.get_ref().0.cut();
     }
 }
 
@@ -259,7 +329,7 @@ mod tests {
     #[test]
     fn a_head_that_never_comes_and_idleness_have_their_own_limits() {
         let (head, idle) = (Duration::from_secs(30), Duration::from_secs(640));
-        let pulse = Arc::new(Pulse::new());
+        let pulse = Arc::new(Pulse::new(false));
         assert!(pulse.left(head, idle) <= head);
         let busy = Busy::begin(&pulse);
         assert_eq!(pulse.left(head, idle), head, "an answer has no limit");

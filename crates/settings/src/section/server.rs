@@ -2,6 +2,7 @@
 
 use crate::value::Accept;
 use soulbox_model::ByteSize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The longest life of a sandbox that may be asked for: E2B's longest plan has a day; a month is for
@@ -22,8 +23,15 @@ section! {
             "an address and a port, or nothing",
             |text: &String| text.is_empty() || text.parse::<std::net::SocketAddr>().is_ok(),
         );
-        /// The name below which sandboxes have their host names, `<port>-<id>.<domain>`, with the port if it is
-        /// not 443. Told to clients only while TLS is listened for.
+        /// The file with the certificate for TLS and those that vouch for it, in PEM; it must hold `domain` and
+        /// `*.<domain>`. Without it, a certificate authority is made in the data directory, see `soulbox ca`.
+        tls_cert: PathBuf = |_| PathBuf::new(), Accept::any();
+        /// The file with the certificate's private key, in PEM.
+        tls_key: PathBuf = |_| PathBuf::new(), Accept::any();
+        /// How long a client may take for its side of the TLS handshake.
+        handshake_timeout: Duration = |_| Duration::from_secs(10), Accept::between(Duration::from_millis(100), Duration::from_secs(600));
+        /// The name below which sandboxes have their host names, `<port>-<id>.<domain>`, with `tls_listen`'s port
+        /// unless that is 443 or another one is given here. Told to clients only while TLS is listened for.
         domain: String = |_| "sandbox.localhost".to_owned(), Accept::such(
             "a host name, and perhaps a port",
             |text: &String| !text.is_empty() && text.len() <= 253 && text.bytes().all(|b| {

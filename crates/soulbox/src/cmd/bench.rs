@@ -13,6 +13,7 @@
 //! | what a sandbox notices of a bad neighbour | [`bombs`] |
 //! | what the walls cost each system call | [`walls`] |
 //! | the server, with its clients in another process | [`serve`] |
+//! | what the way to a port of a sandbox costs | [`proxy`] |
 //! | other tools in the same run | [`baseline`] |
 //! | figures, the machine, the engines | [`report`], [`machine`], [`bed`] |
 
@@ -26,6 +27,7 @@ mod leak;
 mod limits;
 mod machine;
 mod memory;
+mod proxy;
 mod report;
 mod run;
 mod serve;
@@ -80,6 +82,8 @@ enum Question {
     Walls(walls::Args),
     /// The server: its answers, what goes through it, its memory
     Serve(Box<serve::Args>),
+    /// What the way to a port of a sandbox costs each request
+    Proxy(proxy::Args),
 }
 
 /// Measures and prints.
@@ -95,6 +99,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Question::Bombs(args) => args.common.json,
         Question::Walls(args) => args.common.json,
         Question::Serve(args) => args.common.json,
+        Question::Proxy(args) => args.common.json,
     };
     if let Question::Walls(args) = &args.question
         && let Some(behind) = args.behind()
@@ -107,6 +112,11 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     {
         engine::runtime()?.block_on(serve::be_bare())?;
         return Ok(Exit::SUCCESS);
+    }
+    if let Question::Proxy(args) = &args.question
+        && let Some(done) = args.be_part()
+    {
+        return done.map(|()| Exit::SUCCESS);
     }
     if let Question::Leak(args) = &args.question
         && args.is_engine()
@@ -158,5 +168,6 @@ async fn measure(global: &Global, question: &Question) -> Result<Report, Failure
         Question::Bombs(args) => bombs::measure(global, args).await,
         Question::Walls(args) => walls::measure(global, args).await,
         Question::Serve(args) => serve::measure(global, args).await,
+        Question::Proxy(args) => proxy::measure(args).await,
     }
 }

@@ -211,7 +211,7 @@ async fn answer(control: &Arc<Control>, fixed: Option<ApiKey>, stop: &Stop) -> R
         .map_err(|error| Failure::of(Exit::HOST, &error))?;
     let credentials = credentials::settle(control, fixed, address).await?;
     let base = base::provide(control, stop);
-    tell(control.settings(), address, &credentials)?;
+    tell(control.settings(), address, server.domain(), &credentials)?;
     let drains = control.settings().server.drain_sandboxes;
     let asked = async {
         stop.wait().await;
@@ -228,9 +228,18 @@ async fn answer(control: &Arc<Control>, fixed: Option<ApiKey>, stop: &Stop) -> R
 fn tell(
     settings: &Settings,
     address: SocketAddr,
+    domain: Option<&str>,
     credentials: &Credentials,
 ) -> Result<(), Failure> {
     terminal::print(&format!("SoulBox listens on http://{address}\n"))?;
+    if let Some(domain) = domain {
+        terminal::print(&format!(
+            "and on https://{domain}, sandboxes' ports on https://<port>-<id>.{domain}\n"
+        ))?;
+        if settings.server.tls_cert.as_os_str().is_empty() {
+            terminal::print("`soulbox ca trust` tells how to trust its certificates\n")?;
+        }
+    }
     if terminal::stdout_is_terminal() {
         return terminal::print(&credentials.exports());
     }
