@@ -8,6 +8,7 @@ use crate::life::follow;
 use crate::list::{self, ListQuery, Page};
 use crate::live::Live;
 use crate::records::Records;
+use crate::samples::look;
 use crate::token::{NodeSecret, Purpose, SecretError};
 use soulbox_model::{
     EndCause, Event, EventKind, Moment, SandboxEnd, SandboxId, SandboxRecord, SandboxState, TeamId,
@@ -80,6 +81,7 @@ impl Control {
         });
         control.recover().await?;
         tokio::spawn(tidy(Arc::downgrade(&control)));
+        tokio::spawn(look(Arc::downgrade(&control)));
         Ok(control)
     }
 
@@ -158,6 +160,15 @@ impl Control {
             SandboxCommand::Events(id) => {
                 let events = self.records.events(team, &id).await?;
                 Ok(SandboxReply::Events(events))
+            }
+            SandboxCommand::Samples(id, from, to) => {
+                let samples = self.samples(team, &id, from, to)?;
+                Ok(SandboxReply::Samples(samples))
+            }
+            SandboxCommand::Latest(ids) => Ok(SandboxReply::Latest(self.latest(team, &ids))),
+            SandboxCommand::Ended(limit) => {
+                let ended = self.ended_of(team, limit).await?;
+                Ok(SandboxReply::Ended(ended))
             }
         }
     }
@@ -277,6 +288,16 @@ impl Control {
     pub(crate) async fn keep(&self, live: &Live, event: Event) -> Result<(), ControlError> {
         let record = live.record();
         self.records.change(&record, &event).await?;
+        Ok(())
+    }
+
+    /// Keeps something that happened and changed nothing of the record.
+    pub(crate) async fn note(&self, live: &Live, event: Event) -> Result<(), ControlError> {
+        let (team, id) = {
+            let record = live.lock();
+            (record.team.clone(), record.id.clone())
+        };
+        self.records.note(&team, &id, &event).await?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::drained::Drained;
 use crate::error::ApiError;
-use crate::{e2b, traffic};
+use crate::{e2b, native, traffic};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
@@ -11,6 +11,7 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use soulbox_control::Control;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 /// What every request needs.
@@ -21,6 +22,8 @@ pub(crate) struct Gateway {
     pub(crate) ports: Arc<traffic::port::kept::Ports>,
     /// The name below which sandboxes have host names that clients can use, if there are any.
     pub(crate) domain: Option<Arc<str>>,
+    /// Told when the server begins to stop.
+    pub(crate) stopping: watch::Sender<bool>,
     routes: Arc<Router>,
 }
 
@@ -31,11 +34,13 @@ impl Gateway {
             ports: Arc::new(traffic::port::kept::Ports::new(&control)),
             domain: domain.map(Arc::from),
             control,
+            stopping: watch::Sender::new(false),
             routes: Arc::default(),
         };
         let routes = Router::new()
             .route("/health", get(health))
             .merge(e2b::routes())
+            .merge(native::routes())
             .fallback(nowhere)
             .method_not_allowed_fallback(wrong_method)
             .with_state(bare.clone());

@@ -16,6 +16,8 @@
 //! | failures on the wire | [`error`] |
 //! | requests to a sandbox | `traffic` |
 //! | E2B's control plane | `e2b` |
+//! | what is ours alone | `native` |
+//! | queries: an error names the field | `query` |
 
 mod auth;
 mod body;
@@ -24,6 +26,8 @@ mod door;
 mod drained;
 mod e2b;
 pub mod error;
+mod native;
+mod query;
 pub mod server;
 mod traffic;
 
