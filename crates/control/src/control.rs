@@ -20,7 +20,7 @@ use soulbox_settings::Settings;
 use soulbox_store::{StateStore, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often what ended long ago is forgotten.
 const TIDY: Duration = Duration::from_secs(600);
@@ -121,7 +121,10 @@ impl Control {
     ) -> Result<SandboxReply, ControlError> {
         match command {
             SandboxCommand::Create(request) => {
-                let live = self.create(team, *request).await?;
+                let began = Instant::now();
+                let made = self.create(team, *request).await;
+                self.records.metrics().created(&made, began.elapsed());
+                let live = made?;
                 Ok(SandboxReply::Sandbox(Box::new(self.view(&live))))
             }
             SandboxCommand::Get(id) => {
@@ -205,7 +208,10 @@ impl Control {
     }
 
     /// A live sandbox of a team.
-    pub(crate) fn of(&self, team: &TeamId, id: &SandboxId) -> Result<Arc<Live>, ControlError> {
+    ///
+    /// # Errors
+    /// [`ControlError::NoSandbox`].
+    pub fn of(&self, team: &TeamId, id: &SandboxId) -> Result<Arc<Live>, ControlError> {
         self.find(id)
             .filter(|live| live.lock().team == *team)
             .ok_or_else(|| ControlError::NoSandbox(id.to_string()))

@@ -11,6 +11,7 @@
 //! | where one goes | `placement` |
 //! | listing | [`list`] |
 //! | what is used | [`samples`], [`look`] |
+//! | what is counted | [`metrics`] |
 //! | what happens, for those who follow | [`hub`], `memory_watch` |
 //! | what lasts | [`records`] |
 //! | keys of the programming interface | [`keys`] |
@@ -30,6 +31,7 @@ pub mod list;
 pub mod live;
 pub mod look;
 mod memory_watch;
+pub mod metrics;
 mod placement;
 pub mod records;
 pub mod samples;

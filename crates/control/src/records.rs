@@ -11,12 +11,14 @@
 use crate::error::ControlError;
 use crate::hub::{Happened, Hub};
 use crate::keys::KeyRecord;
+use crate::metrics::Metrics;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use soulbox_model::{Event, SandboxId, SandboxRecord, TeamId};
 use soulbox_store::{Operation, Range, Span, StateStore, StoreError, Transaction};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// The most events of one sandbox that are told: the latest.
 const MOST_EVENTS: usize = 10_000;
@@ -29,6 +31,7 @@ pub struct Records {
     store: Arc<dyn StateStore>,
     numbers: Arc<AtomicU64>,
     hub: Arc<Hub>,
+    metrics: Metrics,
 }
 
 impl Records {
@@ -37,7 +40,13 @@ impl Records {
             store,
             numbers: Arc::default(),
             hub: Arc::default(),
+            metrics: Metrics::default(),
         }
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Where what happens is told, once it is kept.
@@ -56,7 +65,7 @@ impl Records {
             Operation::put(live_key(&record.id), json(record)),
             Operation::put(event_key(&happened), json(event)),
         ]);
-        self.store.transact(transaction).await?;
+        self.transact(transaction).await?;
         Ok(happened)
     }
 
@@ -80,7 +89,7 @@ impl Records {
     ) -> Result<(), StoreError> {
         let happened = self.happened(team, id, event);
         let put = Operation::put(event_key(&happened), json(event));
-        self.store.transact(Transaction::doing(vec![put])).await?;
+        self.transact(Transaction::doing(vec![put])).await?;
         self.hub.tell(happened);
         Ok(())
     }
@@ -100,8 +109,11 @@ impl Records {
             Operation::put(order, Vec::new()),
             Operation::put(event_key(&happened), json(event)),
         ]);
-        let kept = self.store.transact(transaction.ending()).await.map(drop);
+        let kept = self.transact(transaction.ending()).await;
         // It has ended, whether that could be kept or not.
+        if let Some(cause) = event.cause {
+            self.metrics.ended(cause);
+        }
         self.hub.tell(happened);
         kept
     }
@@ -113,7 +125,7 @@ impl Records {
             Operation::delete(live_key(&record.id)),
             Operation::DeleteRange(events),
         ]);
-        self.store.transact(transaction).await.map(drop)
+        self.transact(transaction).await
     }
 
     /// All sandboxes that lived when they were last heard of.
@@ -127,18 +139,12 @@ impl Records {
 
     pub(crate) async fn put_key(&self, key: &KeyRecord) -> Result<(), StoreError> {
         let put = Operation::put(key_key(key), json(key));
-        self.store
-            .transact(Transaction::doing(vec![put]))
-            .await
-            .map(drop)
+        self.transact(Transaction::doing(vec![put])).await
     }
 
     pub(crate) async fn remove_key(&self, key: &KeyRecord) -> Result<(), StoreError> {
         let delete = Operation::delete(key_key(key));
-        self.store
-            .transact(Transaction::doing(vec![delete]))
-            .await
-            .map(drop)
+        self.transact(Transaction::doing(vec![delete])).await
     }
 
     /// The record of a sandbox of a team, whether it lives or has ended.
@@ -238,7 +244,7 @@ impl Records {
             Operation::delete(format!("sandbox/ended/{id}")),
             Operation::DeleteRange(Span::prefix(format!("event/{id}/"))),
         ]);
-        self.store.transact(transaction).await.map(drop)
+        self.transact(transaction).await
     }
 
     async fn values<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, StoreError> {
@@ -262,6 +268,13 @@ impl Records {
                 _ => return Ok(values),
             }
         }
+    }
+
+    async fn transact(&self, transaction: Transaction) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let done = self.store.transact(transaction).await;
+        self.metrics.committed(began.elapsed());
+        done.map(drop)
     }
 
     /// Names what happened. Events of one moment keep their order by a number.

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | sandboxes that live and that ended, with what they use | `sandboxes` |
 //! | what happens, once and followed | `events` |
+//! | a terminal over a WebSocket | `terminal` |
 
 mod events;
 mod sandboxes;
+mod terminal;
 
 use crate::door::Gateway;
 use axum::Router;
@@ -16,4 +18,5 @@ pub(crate) fn routes() -> Router<Gateway> {
     Router::new()
         .merge(sandboxes::routes())
         .merge(events::routes())
+        .merge(terminal::routes())
 }

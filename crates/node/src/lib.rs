@@ -57,5 +57,6 @@ pub use internet::InternetError;
 pub use memory_kill::MemoryKill;
 pub use metrics::Metrics;
 pub use node::{Birth, CreateError, Node, NodeError};
+pub use pools::PoolLevel;
 pub use sandbox::{End, Sandbox, Usage};
 pub use soulbox_runtime::native::driver::PauseError;
