@@ -139,7 +139,7 @@ mod tests {
             let (_, rest) = call.split_once('"')?;
             let (path, rest) = rest.split_once('"')?;
             let mut depth = 1;
-            let end = rest.find(|c| {
+            let end = rest.find(|c: char| {
                 depth += match c {
                     '(' => 1,
                     ')' => -1,
