@@ -2,7 +2,9 @@
 
 use crate::drained::Drained;
 use crate::error::ApiError;
-use crate::{cors, e2b, traffic};
+use crate::metrics::Metrics;
+use crate::traffic::target::Target;
+use crate::{cors, e2b, metrics, native, openapi, page, traffic};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
@@ -11,6 +13,7 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use soulbox_control::Control;
 use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 
 /// What every request needs.
@@ -21,21 +24,35 @@ pub(crate) struct Gateway {
     pub(crate) ports: Arc<traffic::port::kept::Ports>,
     /// The name below which sandboxes have host names that clients can use, if there are any.
     pub(crate) domain: Option<Arc<str>>,
+    /// Told when the server begins to stop.
+    pub(crate) stopping: watch::Sender<bool>,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Places for terminals.
+    pub(crate) terminals: Arc<Semaphore>,
     routes: Arc<Router>,
 }
 
 impl Gateway {
     pub(crate) fn new(control: Arc<Control>, domain: Option<String>) -> Self {
+        let terminals = control.settings().server.terminals as usize;
         let bare = Self {
+            metrics: Arc::new(Metrics::new(control.metrics())),
+            terminals: Arc::new(Semaphore::new(terminals)),
             signed: Arc::default(),
             ports: Arc::new(traffic::port::kept::Ports::new(&control)),
             domain: domain.map(Arc::from),
             control,
+            stopping: watch::Sender::new(false),
             routes: Arc::default(),
         };
         let routes = Router::new()
             .route("/health", get(health))
             .merge(e2b::routes())
+            .merge(native::routes())
+            .merge(metrics::routes())
+            .merge(openapi::routes())
+            .merge(page::routes())
             .fallback(nowhere)
             .method_not_allowed_fallback(wrong_method)
             .with_state(bare.clone());
@@ -46,9 +63,13 @@ impl Gateway {
     }
 }
 
-/// Answers one request.
-pub(crate) async fn answer(gateway: &Gateway, request: Request<Incoming>) -> Response {
-    let target = match traffic::target::of(request.headers(), request.uri()) {
+/// Answers one request, which is for `target` or for the programming interface.
+pub(crate) async fn answer(
+    gateway: &Gateway,
+    target: Result<Option<Target>, ApiError>,
+    request: Request<Incoming>,
+) -> Response {
+    let target = match target {
         Ok(None) => traffic::signature::sought(gateway, &request).transpose(),
         target => target,
     };

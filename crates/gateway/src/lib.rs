@@ -12,13 +12,19 @@
 //! | certificates, and the local authority | [`tls`] |
 //! | which way a request goes | `door` |
 //! | who sends a request, and whose key it is | `client`, `auth` |
+//! | each request's id, line in the log and count | `access`, `metrics` |
 //! | bodies: bounded, with the name of a wrong field | `body` |
 //! | pages of other origins | `cors` |
 //! | bodies that nobody reads to their end | `drained` |
 //! | failures on the wire | [`error`] |
 //! | requests to a sandbox | `traffic` |
 //! | E2B's control plane | `e2b` |
+//! | what is ours alone | `native` |
+//! | the page in a browser | `page` |
+//! | what can be asked, as a document | `openapi` |
+//! | queries: an error names the field | `query` |
 
+mod access;
 mod auth;
 mod body;
 mod client;
@@ -27,6 +33,11 @@ mod door;
 mod drained;
 mod e2b;
 pub mod error;
+mod metrics;
+mod native;
+mod openapi;
+mod page;
+mod query;
 pub mod server;
 pub mod tls;
 mod traffic;

@@ -69,12 +69,13 @@ impl Server {
             domain = Some(with_port(&server.domain, port.unwrap_or_default()));
             tls = Some((listener, Arc::new(Tls::open(&settings)?)));
         }
+        let gateway = Gateway::new(control, domain);
         Ok(Self {
-            gateway: Gateway::new(control, domain),
+            stopping: gateway.stopping.clone(),
+            gateway,
             listener,
             tls,
             places: Arc::new(Semaphore::new(settings.server.connections as usize)),
-            stopping: watch::Sender::new(false),
         })
     }
 
