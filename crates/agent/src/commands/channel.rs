@@ -55,7 +55,8 @@ async fn read(agent: &Rc<Agent>, stream: &UnixStream, outbox: &Outbox) -> io::Re
         }
         let receive = || Ok(passing::receive(stream, &mut piece, &mut files)?);
         let length = stream.async_io(Interest::READABLE, receive).await?;
-        if length == 0 {
+        // Once there is a newer connection, nothing that comes on this one is done.
+        if length == 0 || outbox.is_closed() {
             return Ok(());
         }
         let skipped = preface.min(length);

@@ -30,10 +30,7 @@ pub(crate) fn send(agent: &Agent, request: &SendSignalRequest) -> Result<Empty, 
 
 /// Sends any signal to the process that is tagged so, or to its whole group.
 pub(crate) fn send_to(agent: &Agent, tag: &str, number: i32, group: bool) -> Result<(), RpcError> {
-    let selector = wire::ProcessSelector {
-        pid: None,
-        tag: Some(tag.to_owned()),
-    };
+    let selector = wire::ProcessSelector::tag(tag);
     let process = agent.processes.find(Some(&selector))?;
     let signal = Signal::from_named_raw(number).ok_or_else(|| {
         let message = format!("signal {number} is not supported");

@@ -8,4 +8,5 @@
 
 mod client;
 mod dial;
+mod commands;
 mod support;
