@@ -2,7 +2,9 @@
 
 use crate::admission::Admission;
 use crate::command::{SandboxCommand, SandboxReply, SandboxView};
+use crate::commands::{Archive, Books, Finisher};
 use crate::error::ControlError;
+use crate::idempotency::Idempotency;
 use crate::keys::Keys;
 use crate::life::follow;
 use crate::list::{self, ListQuery, Page};
@@ -20,7 +22,7 @@ use soulbox_store::{StateStore, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 /// How often what ended long ago is forgotten.
 const TIDY: Duration = Duration::from_secs(600);
@@ -43,6 +45,9 @@ pub struct Control {
     pub(crate) records: Records,
     pub(crate) admission: Admission,
     pub(crate) templates: TemplateStore,
+    pub(crate) once: Arc<Idempotency>,
+    pub(crate) archive: Archive,
+    pub(crate) books: Books,
     secret: NodeSecret,
     keys: Keys,
     live: RwLock<HashMap<SandboxId, Arc<Live>>>,
@@ -63,6 +68,12 @@ impl Control {
         let settings = Arc::clone(node.settings());
         let server = &settings.server;
         let secret = NodeSecret::open(&settings.paths.data_dir)?;
+        let once = Idempotency::new(Arc::clone(&store), &settings.commands);
+        let archive = Archive::new(Arc::clone(&store), &settings.paths.data_dir);
+        let (finished, ends) = mpsc::unbounded_channel();
+        let finisher = Finisher::new(archive.clone(), settings.commands.clone());
+        tokio::spawn(finisher.run(ends));
+        let books = Books::new(finished, settings.commands.output.bytes());
         let records = Records::new(store);
         let keys = Keys::load(&records).await?;
         let admission = Admission::new(
@@ -73,6 +84,9 @@ impl Control {
         let control = Arc::new(Self {
             admission,
             templates: TemplateStore::new(&settings.paths.data_dir),
+            once,
+            archive,
+            books,
             node,
             settings,
             records,
@@ -82,7 +96,11 @@ impl Control {
             being_built: RwLock::default(),
             fewer: Notify::new(),
         });
+        let lived = control.records.live().await?;
+        let lived: Vec<_> = lived.into_iter().map(|record| record.id).collect();
         control.recover().await?;
+        control.recover_commands(&lived).await?;
+        control.once.sweep().await?;
         tokio::spawn(tidy(Arc::downgrade(&control)));
         Ok(control)
     }
@@ -123,8 +141,8 @@ impl Control {
     ) -> Result<SandboxReply, ControlError> {
         match command {
             SandboxCommand::Create(request) => {
-                let live = self.create(team, *request).await?;
-                Ok(SandboxReply::Sandbox(Box::new(self.view(&live))))
+                let view = self.create_once(team, *request).await?;
+                Ok(SandboxReply::Sandbox(Box::new(view)))
             }
             SandboxCommand::Get(id) => {
                 let live = self.of(team, &id)?;
@@ -163,6 +181,7 @@ impl Control {
                 let events = self.records.events(team, &id).await?;
                 Ok(SandboxReply::Events(events))
             }
+            command => self.execute_on_command(team, command).await,
         }
     }
 
@@ -208,7 +227,11 @@ impl Control {
         self.view_of(live.record(), live.phases().clone())
     }
 
-    fn view_of(&self, record: SandboxRecord, phases: soulbox_model::Phases) -> SandboxView {
+    pub(crate) fn view_of(
+        &self,
+        record: SandboxRecord,
+        phases: soulbox_model::Phases,
+    ) -> SandboxView {
         let token = |purpose| self.secret.token(purpose, &record.id);
         SandboxView {
             access_token: record.secure.then(|| token(Purpose::Agent)),
@@ -333,6 +356,7 @@ impl Control {
         for end in ends.collect::<Vec<_>>() {
             let _ = end.await;
         }
+        self.settle_commands().await;
     }
 }
 
@@ -343,6 +367,14 @@ async fn tidy(control: Weak<Control>) {
         if let Err(error) = control.records.prune(keep).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "records of ended sandboxes were not removed");
+        }
+        let swept = async {
+            control.archive.sweep().await?;
+            control.once.sweep().await
+        };
+        if let Err(error) = swept.await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "old commands and idempotency keys were not removed");
         }
         drop(control);
         tokio::time::sleep(TIDY).await;

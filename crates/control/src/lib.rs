@@ -7,9 +7,10 @@
 //! | who keeps what lives | [`control`] |
 //! | one live sandbox: its record, its time, its end | [`live`] |
 //! | its time, pauses and end | `life` |
-//! | making one, once | `create`, [`admission`] |
+//! | making one, once | `create`, [`admission`], [`idempotency`] |
 //! | after a restart: taking over what lives | `recover` |
 //! | where one goes | `placement` |
+//! | commands in it | [`commands`] |
 //! | listing | [`list`] |
 //! | what lasts | [`records`] |
 //! | keys of the programming interface | [`keys`] |
@@ -19,9 +20,11 @@
 
 pub mod admission;
 pub mod command;
+pub mod commands;
 pub mod control;
 mod create;
 pub mod error;
+pub mod idempotency;
 pub mod keys;
 mod life;
 pub mod list;
@@ -33,7 +36,9 @@ mod template;
 pub mod token;
 
 pub use command::{CreateRequest, SandboxCommand, SandboxReply, SandboxView};
+pub use commands::{CommandInput, Follower, NewCommand, OutputPiece};
 pub use control::Control;
 pub use error::ControlError;
+pub use idempotency::Once;
 pub use live::Live;
 pub use template::Building;

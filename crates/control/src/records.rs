@@ -7,8 +7,11 @@
 //! | `sandbox/end/<time>/<id>` | nothing: orders the ended ones by time, so that the oldest are found |
 //! | `event/<id>/<time>/<number>` | what happened to a sandbox |
 //! | `key/<hash>` | a key of the programming interface |
+//!
+//! Commands and idempotency keys lie beside them: see `commands::archive`, `idempotency`.
 
 use crate::error::ControlError;
+use crate::idempotency::Held;
 use crate::keys::KeyRecord;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,13 +38,22 @@ impl Records {
         }
     }
 
-    /// Keeps a new sandbox.
+    /// Keeps a new sandbox, and with it, at once or not at all, the key of the request that asked
+    /// for it.
     pub(crate) async fn create(
         &self,
         record: &SandboxRecord,
         event: &Event,
-    ) -> Result<(), StoreError> {
-        self.change(record, event).await
+        held: Option<&Held>,
+    ) -> Result<(), ControlError> {
+        let mut transaction = self.changed(record, event);
+        if let Some(held) = held {
+            transaction = held.guard(transaction);
+        }
+        match self.store.transact(transaction).await?.committed() {
+            Some(_) => Ok(()),
+            None => Err(ControlError::KeyTaken),
+        }
     }
 
     /// Keeps a changed sandbox and what happened to it.
@@ -50,11 +62,15 @@ impl Records {
         record: &SandboxRecord,
         event: &Event,
     ) -> Result<(), StoreError> {
-        let transaction = Transaction::doing(vec![
+        let transaction = self.changed(record, event);
+        self.store.transact(transaction).await.map(drop)
+    }
+
+    fn changed(&self, record: &SandboxRecord, event: &Event) -> Transaction {
+        Transaction::doing(vec![
             Operation::put(live_key(&record.id), json(record)),
             Operation::put(self.event_key(&record.id, event), json(event)),
-        ]);
-        self.store.transact(transaction).await.map(drop)
+        ])
     }
 
     /// Keeps the end of a sandbox.
@@ -75,12 +91,18 @@ impl Records {
     }
 
     /// Forgets a sandbox that could not be made.
-    pub(crate) async fn remove(&self, record: &SandboxRecord) -> Result<(), StoreError> {
+    pub(crate) async fn remove(
+        &self,
+        record: &SandboxRecord,
+        held: Option<&Held>,
+    ) -> Result<(), StoreError> {
         let events = Span::prefix(format!("event/{}/", record.id));
-        let transaction = Transaction::doing(vec![
+        let mut operations = vec![
             Operation::delete(live_key(&record.id)),
             Operation::DeleteRange(events),
-        ]);
+        ];
+        operations.extend(held.map(|held| Operation::delete(held.key())));
+        let transaction = Transaction::doing(operations);
         self.store.transact(transaction).await.map(drop)
     }
 
@@ -209,12 +231,12 @@ fn ended_key(id: &SandboxId) -> String {
 }
 
 /// Records are plain data: they always can be written.
-fn json(value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
 /// Reads a record. One that cannot be read was written by a newer version, or is damaged: it is told and left.
-fn read_value<T: DeserializeOwned>(key: &str, value: &[u8]) -> Option<T> {
+pub(crate) fn read_value<T: DeserializeOwned>(key: &str, value: &[u8]) -> Option<T> {
     match serde_json::from_slice(value) {
         Ok(value) => Some(value),
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use crate::drained::Drained;
 use crate::error::ApiError;
-use crate::{e2b, traffic};
+use crate::{e2b, native, traffic};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
@@ -36,6 +36,7 @@ impl Gateway {
         let routes = Router::new()
             .route("/health", get(health))
             .merge(e2b::routes())
+            .merge(native::routes())
             .fallback(nowhere)
             .method_not_allowed_fallback(wrong_method)
             .with_state(bare.clone());

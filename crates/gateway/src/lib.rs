@@ -15,7 +15,9 @@
 //! | bodies that nobody reads to their end | `drained` |
 //! | failures on the wire | [`error`] |
 //! | requests to a sandbox | `traffic` |
+//! | requests that may be repeated | `once` |
 //! | E2B's control plane | `e2b` |
+//! | SoulBox's own interface | `native` |
 
 mod auth;
 mod body;
@@ -24,6 +26,8 @@ mod door;
 mod drained;
 mod e2b;
 pub mod error;
+mod native;
+mod once;
 pub mod server;
 mod traffic;
 

@@ -68,12 +68,10 @@ pub struct Start {
 pub enum Request {
     /// Start a command. Answer: [`Event::Started`] or [`Event::Refused`].
     Start(Box<Start>),
-    /// Tell whenever a command has written more, or stop doing so. No answer.
+    /// Tell, once, when a command writes more from now on. Answer: [`Event::Grew`], or its end.
     Follow {
         /// The command.
         id: String,
-        /// Whether to tell.
-        on: bool,
     },
     /// Send a signal. Answer: [`Event::Done`].
     Signal {
@@ -114,7 +112,7 @@ pub enum Event {
         /// Why.
         error: RpcError,
     },
-    /// A command that is followed has written more.
+    /// A command has written more since that was asked.
     Grew {
         /// The command.
         id: String,
@@ -205,7 +203,9 @@ pub fn read_sizes(bytes: [u8; OUTPUT_NUMBERS], room: u64) -> [OutputSize; 2] {
     let mut sizes = [OutputSize::default(); 2];
     for (size, place) in sizes.iter_mut().zip(bytes.chunks_exact(16)) {
         let number = |at: usize| {
-            let bytes = place.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+            let bytes = place
+                .get(at..at + 8)
+                .and_then(|bytes| bytes.try_into().ok());
             bytes.map_or(0, u64::from_le_bytes)
         };
         let (kept, total) = (number(0), number(8));

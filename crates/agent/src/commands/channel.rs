@@ -99,13 +99,9 @@ async fn send(stream: &UnixStream, letter: &Letter) -> io::Result<()> {
 fn act(agent: &Rc<Agent>, outbox: &Outbox, request: Request, file: Option<OwnedFd>) {
     match request {
         Request::Start(request) => outbox.tell(&begin(agent, *request, file)),
-        Request::Follow { id, on } => {
+        Request::Follow { id } => {
             if let Some(command) = agent.commands.find(&id) {
-                command.followed.set(on);
-                // What was written before is told, too.
-                if on && command.end.borrow().is_none() {
-                    outbox.grew(&command);
-                }
+                command.followed.set(true);
             }
         }
         Request::Signal {

@@ -16,10 +16,8 @@ pub(crate) struct Recorded {
     pub(crate) pid: Cell<u32>,
     pub(crate) log: Log,
     pub(crate) end: RefCell<Option<End>>,
-    /// Whether the host wants to know when it has written more.
+    /// Whether the host wants to know when it writes more.
     pub(crate) followed: Cell<bool>,
-    /// Whether that is about to be told.
-    pub(crate) grown: Cell<bool>,
 }
 
 impl Recorded {
@@ -30,7 +28,6 @@ impl Recorded {
             log,
             end: RefCell::default(),
             followed: Cell::default(),
-            grown: Cell::default(),
         })
     }
 }
@@ -75,10 +72,11 @@ impl Kept {
     /// A command wrote something.
     pub(crate) fn wrote(&self, command: &Rc<Recorded>, output: Output, data: &[u8]) {
         command.log.append(output, data);
-        if command.followed.get()
+        if command.followed.replace(false)
             && let Some(outbox) = self.outbox.borrow().as_ref()
         {
-            outbox.grew(command);
+            let id = command.id.clone();
+            outbox.tell(&Event::Grew { id });
         }
     }
 
@@ -116,7 +114,6 @@ impl Kept {
     pub(crate) fn attach(&self, outbox: Rc<Outbox>) {
         for command in self.all.borrow().values() {
             command.followed.set(false);
-            command.grown.set(false);
         }
         if let Some(old) = self.outbox.replace(Some(outbox)) {
             old.close();

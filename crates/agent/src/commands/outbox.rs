@@ -15,11 +15,10 @@ pub(crate) struct Letter {
 }
 
 /// Frames that wait for being sent. How many there are is bounded by who asks: requests are read
-/// only while few wait, each command ends once, and growth is told once until it was sent.
+/// only while few wait, each command ends once, and growth is told once for each time it is asked.
 #[derive(Default)]
 pub(crate) struct Outbox {
     letters: RefCell<VecDeque<Letter>>,
-    grown: RefCell<Vec<Rc<Recorded>>>,
     closed: Cell<bool>,
     /// Told when there is something to send, or it is closed.
     pub(crate) filled: Notify,
@@ -41,26 +40,15 @@ impl Outbox {
         // Events are strings and numbers, which always serialise.
         let json = serde_json::to_vec(event).unwrap_or_default();
         let frame = encode_frame(0, &json);
-        self.letters.borrow_mut().push_back(Letter { frame, file_of });
+        self.letters
+            .borrow_mut()
+            .push_back(Letter { frame, file_of });
         self.filled.notify_one();
-    }
-
-    /// Tells that a command has written more; once, until that was sent.
-    pub(crate) fn grew(&self, command: &Rc<Recorded>) {
-        if !command.grown.replace(true) {
-            self.grown.borrow_mut().push(Rc::clone(command));
-            self.filled.notify_one();
-        }
     }
 
     /// The next one to be sent.
     pub(crate) fn take(&self) -> Option<Letter> {
         self.taken.notify_one();
-        for command in self.grown.borrow_mut().drain(..) {
-            command.grown.set(false);
-            let id = command.id.clone();
-            self.push(&Event::Grew { id }, None);
-        }
         self.letters.borrow_mut().pop_front()
     }
 

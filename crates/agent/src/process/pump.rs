@@ -43,12 +43,14 @@ async fn carry(agent: &Agent, process: &Process, mut outputs: Outputs) {
     while !(process.ended() && process.cut.get()) {
         let wanted = process.subscribers() > 0;
         let mut changed = pin!(process.changed.notified());
-        let chunk = poll_fn(|context| match outputs.poll_chunk(agent, process, wanted, context) {
-            Poll::Ready(chunk) if !matches!(chunk, Chunk::Over) || process.ended() => {
-                Poll::Ready(Some(chunk))
-            }
-            _ => changed.as_mut().poll(context).map(|()| None),
-        });
+        let chunk = poll_fn(
+            |context| match outputs.poll_chunk(agent, process, wanted, context) {
+                Poll::Ready(chunk) if !matches!(chunk, Chunk::Over) || process.ended() => {
+                    Poll::Ready(Some(chunk))
+                }
+                _ => changed.as_mut().poll(context).map(|()| None),
+            },
+        );
         match chunk.await {
             Some(Chunk::Data { frame, .. }) => publish(process, frame).await,
             Some(Chunk::Over) => return,

@@ -45,8 +45,10 @@ impl OutputStream {
 #[derive(Debug)]
 pub struct OutputFile {
     file: OwnedFd,
-    /// The most bytes of each output that are read.
+    /// How many bytes of each output it has room for, which says where standard error begins.
     room: u64,
+    /// The most bytes of each output that are read.
+    most: u64,
 }
 
 /// What keeps a file's length as it is, and these seals themselves.
@@ -74,7 +76,11 @@ impl OutputFile {
         let file = file.map_err(linux("make"))?;
         rustix::fs::ftruncate(&file, output_length(most)).map_err(linux("size"))?;
         rustix::fs::fcntl_add_seals(&file, SEALS).map_err(linux("seal"))?;
-        Ok(Self { file, room: most })
+        Ok(Self {
+            file,
+            room: most,
+            most,
+        })
     }
 
     /// Takes back one that an agent had. At most `most` bytes of each output are read of it.
@@ -89,14 +95,12 @@ impl OutputFile {
         if !seals.contains(SEALS) || length < OUTPUT_HEAD {
             return Err(OutputFileError::Foreign);
         }
-        // A server that was set to keep less reads less, but finds standard error where it is.
-        match output_room(length) <= most {
-            true => Ok(Self {
-                file,
-                room: output_room(length),
-            }),
-            false => Err(OutputFileError::Foreign),
-        }
+        Ok(Self {
+            file,
+            room: output_room(length),
+            // It was made by a server that may have been set to keep more than this one.
+            most,
+        })
     }
 
     /// How much of each output there is. What stands there is the word of the sandbox.
@@ -104,7 +108,7 @@ impl OutputFile {
     pub fn sizes(&self) -> [OutputSize; 2] {
         let mut head = [0; OUTPUT_NUMBERS];
         match rustix::io::pread(&self.file, &mut head, 0) {
-            Ok(OUTPUT_NUMBERS) => read_sizes(head, self.room),
+            Ok(OUTPUT_NUMBERS) => read_sizes(head, self.room.min(self.most)),
             _ => Default::default(),
         }
     }
@@ -198,9 +202,12 @@ mod tests {
     fn only_files_of_ours_are_taken_back() {
         let file = OutputFile::new(8).unwrap();
         let again = rustix::io::dup(&file).unwrap();
-        assert_eq!(OutputFile::adopt(again, 8).unwrap().room, 8);
-        let again = rustix::io::dup(&file).unwrap();
-        assert!(OutputFile::adopt(again, 7).is_err(), "it is too long");
+        let numbers = write_sizes([OutputSize { kept: 8, total: 8 }; 2]);
+        write(&file, &numbers, 0).unwrap();
+        write(&file, b"12345678abcdefgh", OUTPUT_HEAD).unwrap();
+        let smaller = OutputFile::adopt(again, 7).unwrap();
+        let read = smaller.read(OutputStream::Stderr, 0, 100).unwrap();
+        assert_eq!(read, b"abcdefg");
         let growing = rustix::fs::memfd_create("x", MemfdFlags::ALLOW_SEALING).unwrap();
         assert!(OutputFile::adopt(growing, 8).is_err());
         let (pipe, _writer) = rustix::pipe::pipe().unwrap();

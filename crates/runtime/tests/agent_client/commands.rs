@@ -157,10 +157,7 @@ async fn output_and_end_outlive_the_connection() {
         None => host.end().await,
     };
     assert_eq!(end.end.exit_code, 7);
-    assert_eq!(
-        text(&file, OutputStream::Stdout),
-        "before\nduring\nafter\n"
-    );
+    assert_eq!(text(&file, OutputStream::Stdout), "before\nduring\nafter\n");
     host.send(Request::Forget { id: id.clone() }).await;
     assert!(host.recall().await.is_empty());
 }
@@ -189,8 +186,7 @@ async fn growth_is_told_to_those_who_follow() {
     let file = host.start(start, 1024).await;
     assert!(matches!(host.event().await, Event::Started { .. }));
     let id = "c1".to_owned();
-    host.send(Request::Follow { id, on: true }).await;
-    assert!(matches!(host.event().await, Event::Grew { .. }));
+    host.send(Request::Follow { id }).await;
     let selector = ProcessSelector::tag("c1");
     let mut input = host
         .client

@@ -1,0 +1,11 @@
+//! SoulBox's own interface, below `/v1`.
+
+mod commands;
+
+use crate::door::Gateway;
+use axum::Router;
+
+/// All routes.
+pub(crate) fn routes() -> Router<Gateway> {
+    Router::new().merge(commands::routes())
+}
