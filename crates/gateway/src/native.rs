@@ -1,6 +1,7 @@
 //! SoulBox's own interface, below `/v1`.
 
 mod commands;
+mod query;
 
 use crate::door::Gateway;
 use axum::Router;
