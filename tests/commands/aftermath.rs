@@ -6,7 +6,13 @@ use serde_json::{Value, json};
 
 fn keyed(server: &Server, key: &str, target: &str, body: &Value) -> Value {
     let headers = [("Idempotency-Key", key)];
-    let answer = ask(server, "POST", target, &headers, body.to_string().as_bytes());
+    let answer = ask(
+        server,
+        "POST",
+        target,
+        &headers,
+        body.to_string().as_bytes(),
+    );
     answer.expect(201).json()
 }
 

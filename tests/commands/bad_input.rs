@@ -28,19 +28,30 @@ fn what_is_wrong_is_named() {
         (json!({"cmd": ["true"], "timeout_ms": 0}), "timeout_ms"),
         (json!({"cmd": ["true"], "timeout_ms": -1}), "timeout_ms"),
         (json!({"cmd": ["true"], "timeout_ms": 1e40}), "timeout_ms"),
-        (json!({"cmd": ["true"], "pty": {"cols": 70_000}}), "pty.cols"),
+        (
+            json!({"cmd": ["true"], "pty": {"cols": 70_000}}),
+            "pty.cols",
+        ),
         (json!({"cmd": ["true"], "unknown": 1}), "unknown"),
     ];
     for (body, named) in starts {
         let refused = server.post(&commands, body).expect(400).json();
         let message = refused["message"].as_str().unwrap_or_default();
-        assert!(message.contains(named), "{named:?} in {message:?} for {body}");
+        assert!(
+            message.contains(named),
+            "{named:?} in {message:?} for {body}"
+        );
         assert_eq!(refused["code"], 400);
     }
     let command = server.command(&sandbox, &json!({"cmd": ["sleep", "1000"]}));
     let at = path(&command);
     let table = [
-        ("POST", format!("{at}/signal"), r#"{"signal":"SIGNOPE"}"#, 400),
+        (
+            "POST",
+            format!("{at}/signal"),
+            r#"{"signal":"SIGNOPE"}"#,
+            400,
+        ),
         ("POST", format!("{at}/signal"), r#"{"signal":-9}"#, 400),
         ("POST", format!("{at}/signal"), "{}", 400),
         ("POST", format!("{at}/stdin"), "x", 400),
@@ -51,12 +62,22 @@ fn what_is_wrong_is_named() {
         ("GET", format!("{commands}/cnope"), "", 404),
         ("GET", format!("{commands}/..%2f..%2fetc"), "", 404),
         ("GET", "/v1/sandboxes/inope/commands".to_owned(), "", 404),
-        ("GET", format!("/v1/sandboxes/{}/commands", "A".repeat(5000)), "", 404),
+        (
+            "GET",
+            format!("/v1/sandboxes/{}/commands", "A".repeat(5000)),
+            "",
+            404,
+        ),
         ("DELETE", at.clone(), "", 405),
     ];
     for (method, target, body, status) in table {
         let refused = server.ask(method, &target, body.as_bytes());
-        assert_eq!(refused.status, status, "{method} {target:.200}: {}", refused.text());
+        assert_eq!(
+            refused.status,
+            status,
+            "{method} {target:.200}: {}",
+            refused.text()
+        );
         assert_eq!(refused.json()["code"], status);
     }
     for key in ["", "a b", &"k".repeat(256)] {
@@ -66,5 +87,9 @@ fn what_is_wrong_is_named() {
         assert!(message.contains("Idempotency-Key"), "{message}");
     }
     let listed = server.get(&commands).expect(200).json();
-    assert_eq!(listed["commands"].as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(
+        listed["commands"].as_array().map(Vec::len),
+        Some(1),
+        "{listed}"
+    );
 }

@@ -111,7 +111,11 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
         answer.body = unchunk(&answer.body)?;
         return Some(answer);
     }
-    let length: usize = answer.header("content-length").unwrap_or("0").parse().ok()?;
+    let length: usize = answer
+        .header("content-length")
+        .unwrap_or("0")
+        .parse()
+        .ok()?;
     (answer.body.len() == length).then_some(answer)
 }
 

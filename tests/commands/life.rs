@@ -24,12 +24,21 @@ fn a_command_has_a_record_from_its_start_to_its_end() {
         .ask("POST", &format!("{at}/stdin?close=true"), b"input\n")
         .expect(204);
     let ended = server.wait(&started);
-    assert_eq!((&ended["state"], &ended["exit_code"]), (&json!("exited"), &json!(3)));
+    assert_eq!(
+        (&ended["state"], &ended["exit_code"]),
+        (&json!("exited"), &json!(3))
+    );
     assert_eq!(ended["pid"], started["pid"]);
-    assert_eq!(ended["stderr"], json!({"total": 4, "kept": 4, "cut": false}));
+    assert_eq!(
+        ended["stderr"],
+        json!({"total": 4, "kept": 4, "cut": false})
+    );
     let out = server.get(&format!("{at}/stdout")).expect(200);
     assert_eq!(out.text(), "me in /tmp\ngot input\n");
-    assert_eq!(server.get(&format!("{at}/stderr")).expect(200).text(), "err\n");
+    assert_eq!(
+        server.get(&format!("{at}/stderr")).expect(200).text(),
+        "err\n"
+    );
     assert_eq!(server.get(&at).expect(200).json(), ended);
     let listed = server.get(&format!("/v1/sandboxes/{sandbox}/commands"));
     assert_eq!(listed.expect(200).json()["commands"], json!([ended]));
@@ -46,13 +55,22 @@ fn signals_time_limits_and_users() {
     let signal = json!({"signal": "SIGTERM"});
     server.post(&format!("{at}/signal"), &signal).expect(204);
     let ended = server.wait(&sleeping);
-    assert_eq!((&ended["state"], &ended["signal"]), (&json!("killed"), &json!(15)));
+    assert_eq!(
+        (&ended["state"], &ended["signal"]),
+        (&json!("killed"), &json!(15))
+    );
     server.post(&format!("{at}/signal"), &signal).expect(409);
     server.ask("POST", &format!("{at}/stdin"), b"x").expect(409);
 
-    let limited = server.command(&sandbox, &json!({"cmd": ["sleep", "1000"], "timeout_ms": 50}));
+    let limited = server.command(
+        &sandbox,
+        &json!({"cmd": ["sleep", "1000"], "timeout_ms": 50}),
+    );
     let ended = server.wait(&limited);
-    assert_eq!((&ended["state"], &ended["timed_out"]), (&json!("killed"), &json!(true)));
+    assert_eq!(
+        (&ended["state"], &ended["timed_out"]),
+        (&json!("killed"), &json!(true))
+    );
 
     let target = format!("/v1/sandboxes/{sandbox}/commands?wait_ms=60000");
     let who = json!({"cmd": ["id", "-un"], "user": "root"});

@@ -13,7 +13,13 @@ const AT_ONCE: usize = 4;
 
 fn keyed(server: &Server, key: &str, target: &str, body: &Value) -> Answer {
     let headers = [("Idempotency-Key", key)];
-    ask(server, "POST", target, &headers, body.to_string().as_bytes())
+    ask(
+        server,
+        "POST",
+        target,
+        &headers,
+        body.to_string().as_bytes(),
+    )
 }
 
 /// Every cut of an exchange: the request's bytes and the answer's.
@@ -60,7 +66,13 @@ fn cut_and_repeat(server: &Server, cut: Cut, key: &str, target: &str, body: &Val
 /// The length of an answer to such a request.
 fn length(server: &Server, target: &str, body: &Value) -> usize {
     let headers = [("Idempotency-Key", "length")];
-    let bytes = request(server, "POST", target, &headers, body.to_string().as_bytes());
+    let bytes = request(
+        server,
+        "POST",
+        target,
+        &headers,
+        body.to_string().as_bytes(),
+    );
     let mut answer = None;
     let carried = carry(server.address(), Cut::Answer(usize::MAX), |address| {
         answer = Some(send(address, &bytes).expect("an answer"));

@@ -70,7 +70,10 @@ fn output_is_followed_and_taken_up_again() {
     write(b"two\n", false);
     let mut again = Events::follow(&server, &target, &[("Last-Event-ID", &one.id)]);
     let two = again.next().expect("an event");
-    assert_eq!((&two.data["offset"], &two.data["text"]), (&json!(4), &json!("two\n")));
+    assert_eq!(
+        (&two.data["offset"], &two.data["text"]),
+        (&json!(4), &json!("two\n"))
+    );
     write(b"\xff", true);
     let rest: Vec<_> = again.collect();
     let names: Vec<_> = rest.iter().map(|event| event.name.as_str()).collect();
@@ -96,22 +99,32 @@ fn bytes_are_read_from_any_offset() {
     let at = path(&command);
     // The first event says that it has written.
     let target = format!("{at}/output?follow=true");
-    Events::follow(&server, &target, &[]).next().expect("an event");
+    Events::follow(&server, &target, &[])
+        .next()
+        .expect("an event");
     let read = |query: &str| server.get(&format!("{at}/stdout?{query}")).expect(200);
     let piece = read("offset=3&limit=4");
     assert_eq!(piece.text(), "3456");
     assert_eq!(piece.header("soulbox-next-offset"), Some("7"));
     assert_eq!(piece.header("soulbox-end"), Some("false"));
     let none = read("offset=10");
-    assert_eq!((none.text().as_str(), none.header("soulbox-end")), ("", Some("false")));
-    server.ask("POST", &format!("{at}/stdin"), b"\n").expect(204);
+    assert_eq!(
+        (none.text().as_str(), none.header("soulbox-end")),
+        ("", Some("false"))
+    );
+    server
+        .ask("POST", &format!("{at}/stdin"), b"\n")
+        .expect(204);
     server.wait(&command);
     let rest = read("offset=8");
     assert_eq!(rest.text(), "89abcdef");
     assert_eq!(rest.header("soulbox-end"), Some("true"));
     assert_eq!(rest.header("soulbox-cut"), Some("false"));
     let beyond = read("offset=18446744073709551615");
-    assert_eq!((beyond.text().as_str(), beyond.header("soulbox-end")), ("", Some("true")));
+    assert_eq!(
+        (beyond.text().as_str(), beyond.header("soulbox-end")),
+        ("", Some("true"))
+    );
 }
 
 #[test]
@@ -124,7 +137,9 @@ fn what_is_too_much_is_cut_and_counted() {
     let expected = json!({"total": 1_000_000, "kept": 65_536, "cut": true});
     assert_eq!(ended["stdout"], expected);
     assert_eq!(ended["stderr"]["kept"], 4);
-    let out = server.get(&format!("{}/stdout", path(&command))).expect(200);
+    let out = server
+        .get(&format!("{}/stdout", path(&command)))
+        .expect(200);
     assert_eq!(out.body.len(), 65_536);
     assert!(out.body.chunks(2).all(|two| two == b"y\n"));
     assert_eq!(out.header("soulbox-cut"), Some("true"));

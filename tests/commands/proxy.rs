@@ -23,7 +23,9 @@ pub(crate) fn carry(server: &str, cut: Cut, act: impl FnOnce(&str)) -> io::Resul
             pass(&client, &TcpStream::connect(server)?, cut)
         });
         act(&address);
-        proxy.join().unwrap_or_else(|_| Err(io::Error::other("the proxy panicked")))
+        proxy
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the proxy panicked")))
     })
 }
 

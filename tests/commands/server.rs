@@ -103,7 +103,11 @@ impl Drop for Server {
 /// The path of a command by its record.
 pub(crate) fn path(command: &Value) -> String {
     let text = |field: &str| command[field].as_str().expect("an id").to_owned();
-    format!("/v1/sandboxes/{}/commands/{}", text("sandbox_id"), text("id"))
+    format!(
+        "/v1/sandboxes/{}/commands/{}",
+        text("sandbox_id"),
+        text("id")
+    )
 }
 
 fn run(soulbox: &Soulbox, variables: &[(&'static str, &'static str)]) -> Running {

@@ -324,7 +324,10 @@ mod tests {
     use soulbox_store::SqliteStore;
     use tempfile::TempDir;
 
-    async fn keys(directory: &TempDir, changes: &[(&'static str, &'static str)]) -> Arc<Idempotency> {
+    async fn keys(
+        directory: &TempDir,
+        changes: &[(&'static str, &'static str)],
+    ) -> Arc<Idempotency> {
         let settings = AllSettings::with(changes).unwrap();
         let store = SqliteStore::open(directory.path(), &settings.store);
         let store = Arc::new(store.await.unwrap());

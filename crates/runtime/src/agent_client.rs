@@ -35,8 +35,8 @@ pub mod place;
 pub mod process;
 pub mod sandbox_stream;
 
-pub use dial::DialError;
 pub use commands::{CommandEvents, CommandSender};
+pub use dial::DialError;
 pub use error::AgentError;
 pub use file::FileStream;
 pub use input::InputStream;

@@ -7,6 +7,6 @@
 )]
 
 mod client;
-mod dial;
 mod commands;
+mod dial;
 mod support;
