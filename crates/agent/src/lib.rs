@@ -17,6 +17,7 @@
 //! | streams of frames, descriptors that the runtime watches | `stream`, `channel` |
 //! | users, paths, times, random names, bounds | `account`, `path`, `calendar`, `random`, `limits` |
 //! | `process.Process` | `process` |
+//! | commands whose output the host keeps | `commands` |
 //! | `filesystem.Filesystem` | `filesystem`, `watch` |
 //! | `/files`, `/files/compose` | `files` |
 //! | `/health`, `/init`, `/envs`, `/metrics` | `system`, `usage` |
@@ -25,6 +26,7 @@ mod account;
 mod boot;
 mod calendar;
 mod channel;
+mod commands;
 mod dial;
 mod files;
 mod filesystem;

@@ -116,3 +116,11 @@ pub(crate) const COMPOSED: usize = 10_000;
 /// Threads for long work on directories, and how long they wait for more of it.
 pub(crate) const THREADS: usize = 2;
 pub(crate) const THREAD_KEPT: Duration = Duration::from_millis(200);
+
+/// Ends of recorded commands that are kept for a host that does not ask. About 300 bytes each, and
+/// an open file.
+pub(crate) const RECORDED_ENDS: usize = 1024;
+
+/// Bytes of output that are kept with them; the newest is kept in any case. It is the sandbox's
+/// memory: four commands that wrote all that a host keeps by default.
+pub(crate) const RECORDED_BYTES: u64 = 64 * 1024 * 1024;

@@ -3,6 +3,7 @@
 //! There is no time limit for heads and idle connections here: only the host can open the
 //! socket, and it keeps its own. So nothing wakes an idle agent.
 
+use crate::commands::channel;
 use crate::dial;
 use crate::limits;
 use crate::route;
@@ -45,6 +46,9 @@ pub(crate) async fn run(agent: Rc<Agent>, listener: UnixListener) {
 async fn serve(agent: Rc<Agent>, connection: UnixStream) {
     if dial::is_wanted(&connection).await {
         return dial::serve(&connection).await;
+    }
+    if channel::is_wanted(&connection).await {
+        return channel::serve(agent, connection).await;
     }
     let service = service_fn(|request| {
         let agent = Rc::clone(&agent);

@@ -1,6 +1,7 @@
 //! What the agent knows: settings, processes, watchers, accounts.
 
 use crate::account::{Account, Accounts};
+use crate::commands::kept::Kept;
 use crate::process::oom_score::OomScore;
 use crate::process::table::Table;
 use crate::usage::CpuSample;
@@ -37,6 +38,7 @@ pub(crate) struct Agent {
     pub(crate) settings: RefCell<Settings>,
     pub(crate) accounts: Accounts,
     pub(crate) processes: Table,
+    pub(crate) commands: Kept,
     pub(crate) watchers: Watchers,
     /// For telling how busy the CPUs were since the last question.
     pub(crate) cpu: Cell<CpuSample>,
@@ -55,6 +57,7 @@ impl Agent {
             settings: RefCell::default(),
             accounts: Accounts::default(),
             processes: Table::default(),
+            commands: Kept::default(),
             watchers: Watchers::default(),
             cpu: Cell::default(),
             null,

@@ -1,12 +1,15 @@
 //! What can be asked about sandboxes, and what is answered.
 
 use crate::hub::Happened;
+use crate::commands::{NewCommand, OutputPiece};
+use crate::idempotency::Once;
 use crate::list::{ListQuery, Page};
 use crate::samples::Sample;
 use soulbox_model::{
-    Isolation, Lifecycle, Limits, Moment, NetworkMode, Phases, SandboxId, SandboxRecord,
-    TemplateName,
+    CommandId, CommandRecord, Isolation, Lifecycle, Limits, Moment, NetworkMode, Phases, SandboxId,
+    SandboxRecord, TemplateName,
 };
+use soulbox_runtime::agent_client::OutputStream;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -37,6 +40,8 @@ pub struct CreateRequest {
     pub isolation: Isolation,
     /// What it may use; the node's defaults when absent.
     pub limits: Option<Limits>,
+    /// By which the same request is known when it is repeated.
+    pub once: Option<Once>,
 }
 
 /// What can be asked about sandboxes.
@@ -68,6 +73,38 @@ pub enum SandboxCommand {
     Latest(Vec<SandboxId>),
     /// The last that ended, so many at the most ([`crate::look::MOST_ENDED`]).
     Ended(usize),
+    /// Start a command in it.
+    StartCommand(SandboxId, Box<NewCommand>),
+    /// List its commands, also after its end.
+    ListCommands(SandboxId),
+    /// Tell about a command.
+    GetCommand(SandboxId, CommandId),
+    /// Tell about a command as soon as it is over, or after so long.
+    WaitCommand(SandboxId, CommandId, Duration),
+    /// Send a signal to a command, or to its whole process group.
+    SignalCommand {
+        /// Where it runs.
+        sandbox: SandboxId,
+        /// The command.
+        command: CommandId,
+        /// The signal's number.
+        signal: i32,
+        /// Whether its whole process group gets it.
+        group: bool,
+    },
+    /// Read output of a command.
+    ReadOutput {
+        /// Where it runs or ran.
+        sandbox: SandboxId,
+        /// The command.
+        command: CommandId,
+        /// Which output.
+        stream: OutputStream,
+        /// From which byte on.
+        offset: u64,
+        /// At most so many bytes.
+        limit: usize,
+    },
 }
 
 /// What is told about a sandbox.
@@ -100,6 +137,12 @@ pub enum SandboxReply {
     Latest(Vec<(SandboxId, Sample)>),
     /// Records of those that ended.
     Ended(Vec<SandboxRecord>),
+    /// About one command.
+    Command(Box<CommandRecord>),
+    /// About several commands, the oldest first.
+    Commands(Vec<CommandRecord>),
+    /// Output of a command.
+    Output(Box<OutputPiece>),
     /// It is done.
     Done,
 }

@@ -2,7 +2,9 @@
 
 use crate::admission::Admission;
 use crate::command::{SandboxCommand, SandboxReply, SandboxView};
+use crate::commands::{Archive, Books, Finisher};
 use crate::error::ControlError;
+use crate::idempotency::Idempotency;
 use crate::keys::Keys;
 use crate::life::follow;
 use crate::list::{self, ListQuery, Page};
@@ -21,7 +23,7 @@ use soulbox_store::{StateStore, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 /// How often what ended long ago is forgotten.
 const TIDY: Duration = Duration::from_secs(600);
@@ -44,6 +46,9 @@ pub struct Control {
     pub(crate) records: Records,
     pub(crate) admission: Admission,
     pub(crate) templates: TemplateStore,
+    pub(crate) once: Arc<Idempotency>,
+    pub(crate) archive: Archive,
+    pub(crate) books: Books,
     secret: NodeSecret,
     keys: Keys,
     live: RwLock<HashMap<SandboxId, Arc<Live>>>,
@@ -64,6 +69,12 @@ impl Control {
         let settings = Arc::clone(node.settings());
         let server = &settings.server;
         let secret = NodeSecret::open(&settings.paths.data_dir)?;
+        let once = Idempotency::new(Arc::clone(&store), &settings.commands);
+        let archive = Archive::new(Arc::clone(&store), &settings.paths.data_dir);
+        let (finished, ends) = mpsc::unbounded_channel();
+        let finisher = Finisher::new(archive.clone(), settings.commands.clone());
+        tokio::spawn(finisher.run(ends));
+        let books = Books::new(finished, settings.commands.output.bytes());
         let records = Records::new(store);
         let keys = Keys::load(&records).await?;
         let admission = Admission::new(
@@ -74,6 +85,9 @@ impl Control {
         let control = Arc::new(Self {
             admission,
             templates: TemplateStore::new(&settings.paths.data_dir),
+            once,
+            archive,
+            books,
             node,
             settings,
             records,
@@ -83,7 +97,11 @@ impl Control {
             being_built: RwLock::default(),
             fewer: Notify::new(),
         });
+        let lived = control.records.live().await?;
+        let lived: Vec<_> = lived.into_iter().map(|record| record.id).collect();
         control.recover().await?;
+        control.recover_commands(&lived).await?;
+        control.once.sweep().await?;
         tokio::spawn(tidy(Arc::downgrade(&control)));
         tokio::spawn(look(Arc::downgrade(&control)));
         Ok(control)
@@ -126,10 +144,9 @@ impl Control {
         match command {
             SandboxCommand::Create(request) => {
                 let began = Instant::now();
-                let made = self.create(team, *request).await;
+                let made = self.create_once(team, *request).await;
                 self.records.metrics().created(&made, began.elapsed());
-                let live = made?;
-                Ok(SandboxReply::Sandbox(Box::new(self.view(&live))))
+                Ok(SandboxReply::Sandbox(Box::new(made?)))
             }
             SandboxCommand::Get(id) => {
                 let live = self.of(team, &id)?;
@@ -177,6 +194,7 @@ impl Control {
                 let ended = self.ended_of(team, limit).await?;
                 Ok(SandboxReply::Ended(ended))
             }
+            command => self.execute_on_command(team, command).await,
         }
     }
 
@@ -225,7 +243,11 @@ impl Control {
         self.view_of(live.record(), live.phases().clone())
     }
 
-    fn view_of(&self, record: SandboxRecord, phases: soulbox_model::Phases) -> SandboxView {
+    pub(crate) fn view_of(
+        &self,
+        record: SandboxRecord,
+        phases: soulbox_model::Phases,
+    ) -> SandboxView {
         let token = |purpose| self.secret.token(purpose, &record.id);
         SandboxView {
             access_token: record.secure.then(|| token(Purpose::Agent)),
@@ -360,6 +382,7 @@ impl Control {
         for end in ends.collect::<Vec<_>>() {
             let _ = end.await;
         }
+        self.settle_commands().await;
     }
 }
 
@@ -370,6 +393,14 @@ async fn tidy(control: Weak<Control>) {
         if let Err(error) = control.records.prune(keep).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "records of ended sandboxes were not removed");
+        }
+        let swept = async {
+            control.archive.sweep().await?;
+            control.once.sweep().await
+        };
+        if let Err(error) = swept.await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "old commands and idempotency keys were not removed");
         }
         drop(control);
         tokio::time::sleep(TIDY).await;

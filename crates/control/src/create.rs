@@ -1,12 +1,13 @@
 //! Making a sandbox.
 
-use crate::command::CreateRequest;
+use crate::command::{CreateRequest, SandboxView};
 use crate::control::{Control, event};
 use crate::error::ControlError;
+use crate::idempotency::{Claim, Held, Made, Pending};
 use crate::live::Live;
 use soulbox_model::{
-    EndCause, EventKind, Moment, SandboxEnd, SandboxId, SandboxRecord, SandboxSpec, SandboxState,
-    TeamId,
+    EndCause, EventKind, Moment, Phases, SandboxEnd, SandboxId, SandboxRecord, SandboxSpec,
+    SandboxState, TeamId,
 };
 use soulbox_node::tree_source::TreeError;
 use soulbox_node::{Birth, CreateError, Sandbox};
@@ -18,11 +19,36 @@ use std::time::Duration;
 const RETRY: Duration = Duration::from_secs(2);
 
 impl Control {
+    /// Makes a sandbox, or tells of the one that the same request made before.
+    pub(crate) async fn create_once(
+        self: &Arc<Self>,
+        team: &TeamId,
+        mut request: CreateRequest,
+    ) -> Result<SandboxView, ControlError> {
+        let pending = match request.once.take() {
+            None => None,
+            Some(once) => match self.once.claim(team, once).await? {
+                Claim::First(pending) => Some(pending),
+                Claim::Made(Made::Sandbox { sandbox }) => {
+                    if let Ok(live) = self.of(team, &sandbox) {
+                        return Ok(self.view(&live));
+                    }
+                    let record = self.records.sandbox(team, &sandbox).await?;
+                    return Ok(self.view_of(record, Phases::default()));
+                }
+                Claim::Made(Made::Command { .. }) => return Err(ControlError::KeyTaken),
+            },
+        };
+        let live = self.create(team, request, pending).await?;
+        Ok(self.view(&live))
+    }
+
     /// Makes a sandbox; it is made and kept even if the caller goes away meanwhile.
-    pub(crate) async fn create(
+    async fn create(
         self: &Arc<Self>,
         team: &TeamId,
         request: CreateRequest,
+        pending: Option<Pending>,
     ) -> Result<Arc<Live>, ControlError> {
         if request.timeout.is_zero() {
             return Err(ControlError::invalid("timeout", "it must be at least 1 s"));
@@ -30,7 +56,7 @@ impl Control {
         self.check_timeout(request.timeout)?;
         let _permit = self.admission.enter().await?;
         let (control, team) = (Arc::clone(self), team.clone());
-        let making = tokio::spawn(async move { control.make(team, request).await });
+        let making = tokio::spawn(async move { control.make(team, request, pending).await });
         making.await.unwrap_or(Err(ControlError::Stopping))
     }
 
@@ -38,11 +64,15 @@ impl Control {
         self: &Arc<Self>,
         team: TeamId,
         request: CreateRequest,
+        pending: Option<Pending>,
     ) -> Result<Arc<Live>, ControlError> {
         let mut birth = Birth::default();
         birth.variables = variables(&birth.id, &request);
         let record = self.record(team, birth.id.clone(), &request);
         self.place(&record)?;
+        let sandbox = birth.id.clone();
+        let held = pending.map(|pending| pending.makes(Made::Sandbox { sandbox }));
+        let held = held.as_ref();
         let spec = SandboxSpec {
             template: request.template,
             isolation: request.isolation,
@@ -53,10 +83,10 @@ impl Control {
         // The record is kept while the sandbox is made: the disk's time is not added to the create's.
         let created = event(EventKind::Created, "");
         let make = self.node.create_as(spec, birth);
-        let (made, kept) = tokio::join!(make, self.records.create(&record, &created));
+        let (made, kept) = tokio::join!(make, self.records.create(&record, &created, held));
         let (sandbox, created) = match (made, kept) {
             (Ok(sandbox), Ok(created)) => (sandbox, created),
-            (made, kept) => return Err(self.undo(record, made, kept.err()).await),
+            (made, kept) => return Err(self.undo(record, made, kept.err(), held).await),
         };
         let live = Arc::new(Live::new(record, sandbox));
         self.keep_time(&live).await;
@@ -95,7 +125,8 @@ impl Control {
         &self,
         mut record: SandboxRecord,
         made: Result<Sandbox, CreateError>,
-        kept: Option<soulbox_store::StoreError>,
+        kept: Option<ControlError>,
+        held: Option<&Held>,
     ) -> ControlError {
         let template = record.template.to_string();
         let failed = match made {
@@ -106,7 +137,7 @@ impl Control {
             Err(error) => Some(error),
         };
         if let Some(error) = kept {
-            return error.into();
+            return error;
         }
         let Some(error) = failed else {
             return ControlError::Stopping;
@@ -116,7 +147,7 @@ impl Control {
             at: Moment::now(),
             detail: error.to_string(),
         });
-        if let Err(error) = self.records.remove(&record).await {
+        if let Err(error) = self.records.remove(&record, held).await {
             let error = &error as &dyn std::error::Error;
             tracing::error!(sandbox = %record.id, error, "the record of a failed create stays until the next start");
         }

@@ -1,6 +1,6 @@
 //! Why a command was refused or failed. Each door maps these to its wire's shape, once.
 
-use soulbox_model::{SandboxId, SandboxState, StateError};
+use soulbox_model::{CommandId, CommandState, SandboxId, SandboxState, StateError};
 use soulbox_node::{CreateError, PauseError};
 use soulbox_runtime::agent_client::AgentError;
 use soulbox_runtime::native::driver::DriverError;
@@ -52,6 +52,32 @@ pub enum ControlError {
     /// The same idempotency key came with another request.
     #[error("idempotency key {0:?} was used with another request")]
     KeyReused(String),
+    /// Another server took the same idempotency key meanwhile, or it guards something else.
+    #[error("the idempotency key is in use; try again")]
+    KeyTaken,
+    /// No such command in the sandbox.
+    #[error("command {0:?} was not found")]
+    NoCommand(String),
+    /// The command is over, or not yet so far.
+    #[error("command {id} is {}", .state.as_str())]
+    CommandState {
+        /// The command.
+        id: CommandId,
+        /// Where it stands.
+        state: CommandState,
+    },
+    /// The agent would not do it, in the sandbox's own words.
+    #[error("{reason}")]
+    Refused {
+        /// Why not.
+        reason: String,
+    },
+    /// Output cannot be kept or read.
+    #[error("{reason}")]
+    Output {
+        /// Why not.
+        reason: String,
+    },
     /// The engine could not make a sandbox.
     #[error("cannot make the sandbox")]
     Create(#[source] CreateError),
@@ -128,4 +154,13 @@ impl From<StateError> for ControlError {
             state: error.state,
         }
     }
+}
+
+/// The longest text of a sandbox that is passed on, in characters.
+const LONGEST_WORDS: usize = 300;
+
+/// What a sandbox said, without what could make it look like something else.
+pub(crate) fn in_plain_words(said: &str) -> String {
+    let plain = said.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(LONGEST_WORDS).collect()
 }

@@ -7,9 +7,10 @@
 //! | who keeps what lives | [`control`] |
 //! | one live sandbox: its record, its time, its end | [`live`] |
 //! | its time, pauses and end | `life` |
-//! | making one, once | `create`, [`admission`] |
+//! | making one, once | `create`, [`admission`], [`idempotency`] |
 //! | after a restart: taking over what lives | `recover` |
 //! | where one goes | `placement` |
+//! | commands in it | [`commands`] |
 //! | listing | [`list`] |
 //! | what is used | [`samples`], [`look`] |
 //! | what is counted | [`metrics`] |
@@ -22,10 +23,12 @@
 
 pub mod admission;
 pub mod command;
+pub mod commands;
 pub mod control;
 mod create;
 pub mod error;
 pub mod hub;
+pub mod idempotency;
 pub mod keys;
 mod life;
 pub mod list;
@@ -41,9 +44,11 @@ mod template;
 pub mod token;
 
 pub use command::{CreateRequest, SandboxCommand, SandboxReply, SandboxView};
+pub use commands::{CommandInput, Follower, NewCommand, OutputPiece};
 pub use control::Control;
 pub use error::ControlError;
 pub use hub::Happened;
+pub use idempotency::Once;
 pub use live::Live;
 pub use samples::Sample;
 pub use template::Building;

@@ -119,6 +119,9 @@ impl Control {
             }
         };
         let ((), kept) = tokio::join!(destroy, self.records.end(&record, &event));
+        if let Some(end) = &record.ended {
+            self.end_commands(&record.id, end);
+        }
         // It is ended all the same: a full disk must not keep anything alive.
         if let Err(error) = kept {
             let error = &error as &dyn std::error::Error;

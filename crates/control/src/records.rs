@@ -7,9 +7,12 @@
 //! | `sandbox/end/<time>/<id>` | nothing: orders the ended ones by time, so that the oldest are found |
 //! | `event/<id>/<time>/<number>` | what happened to a sandbox |
 //! | `key/<hash>` | a key of the programming interface |
+//!
+//! Commands and idempotency keys lie beside them: see `commands::archive`, `idempotency`.
 
 use crate::error::ControlError;
 use crate::hub::{Happened, Hub};
+use crate::idempotency::Held;
 use crate::keys::KeyRecord;
 use crate::metrics::Metrics;
 use serde::Serialize;
@@ -54,19 +57,26 @@ impl Records {
         &self.hub
     }
 
-    /// Keeps a new sandbox. That is told by the caller once the sandbox is there.
+    /// Keeps a new sandbox, and with it, at once or not at all, the key of the request that asked
+    /// for it. That is told by the caller once the sandbox is there.
     pub(crate) async fn create(
         &self,
         record: &SandboxRecord,
         event: &Event,
-    ) -> Result<Happened, StoreError> {
+        held: Option<&Held>,
+    ) -> Result<Happened, ControlError> {
         let happened = self.happened(&record.team, &record.id, event);
-        let transaction = Transaction::doing(vec![
-            Operation::put(live_key(&record.id), json(record)),
-            Operation::put(event_key(&happened), json(event)),
-        ]);
-        self.transact(transaction).await?;
-        Ok(happened)
+        let mut transaction = changed(record, &happened, event);
+        if let Some(held) = held {
+            transaction = held.guard(transaction);
+        }
+        let began = Instant::now();
+        let outcome = self.store.transact(transaction).await?;
+        self.metrics.committed(began.elapsed());
+        match outcome.committed() {
+            Some(_) => Ok(happened),
+            None => Err(ControlError::KeyTaken),
+        }
     }
 
     /// Keeps a changed sandbox and what happened to it.
@@ -75,7 +85,8 @@ impl Records {
         record: &SandboxRecord,
         event: &Event,
     ) -> Result<(), StoreError> {
-        let happened = self.create(record, event).await?;
+        let happened = self.happened(&record.team, &record.id, event);
+        self.transact(changed(record, &happened, event)).await?;
         self.hub.tell(happened);
         Ok(())
     }
@@ -119,13 +130,18 @@ impl Records {
     }
 
     /// Forgets a sandbox that could not be made.
-    pub(crate) async fn remove(&self, record: &SandboxRecord) -> Result<(), StoreError> {
+    pub(crate) async fn remove(
+        &self,
+        record: &SandboxRecord,
+        held: Option<&Held>,
+    ) -> Result<(), StoreError> {
         let events = Span::prefix(format!("event/{}/", record.id));
-        let transaction = Transaction::doing(vec![
+        let mut operations = vec![
             Operation::delete(live_key(&record.id)),
             Operation::DeleteRange(events),
-        ]);
-        self.transact(transaction).await
+        ];
+        operations.extend(held.map(|held| Operation::delete(held.key())));
+        self.transact(Transaction::doing(operations)).await
     }
 
     /// All sandboxes that lived when they were last heard of.
@@ -299,6 +315,14 @@ fn id_of(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or_default()
 }
 
+/// Keeps a sandbox as it is now, and what happened to it.
+fn changed(record: &SandboxRecord, happened: &Happened, event: &Event) -> Transaction {
+    Transaction::doing(vec![
+        Operation::put(live_key(&record.id), json(record)),
+        Operation::put(event_key(happened), json(event)),
+    ])
+}
+
 fn live_key(id: &SandboxId) -> String {
     format!("sandbox/live/{id}")
 }
@@ -312,12 +336,12 @@ fn ended_key(id: &SandboxId) -> String {
 }
 
 /// Records are plain data: they always can be written.
-fn json(value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
 /// Reads a record. One that cannot be read was written by a newer version, or is damaged: it is told and left.
-fn read_value<T: DeserializeOwned>(key: &str, value: &[u8]) -> Option<T> {
+pub(crate) fn read_value<T: DeserializeOwned>(key: &str, value: &[u8]) -> Option<T> {
     match serde_json::from_slice(value) {
         Ok(value) => Some(value),
         Err(error) => {

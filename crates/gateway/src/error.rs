@@ -77,8 +77,11 @@ impl From<ControlError> for ApiError {
             ControlError::NoSandbox(_) | ControlError::NoTemplate(_) | ControlError::Ended(_) => {
                 StatusCode::NOT_FOUND
             }
-            ControlError::Invalid { .. } => StatusCode::BAD_REQUEST,
-            ControlError::State { .. } => StatusCode::CONFLICT,
+            ControlError::NoCommand(_) => StatusCode::NOT_FOUND,
+            ControlError::Invalid { .. } | ControlError::Refused { .. } => StatusCode::BAD_REQUEST,
+            ControlError::State { .. }
+            | ControlError::CommandState { .. }
+            | ControlError::KeyTaken => StatusCode::CONFLICT,
             ControlError::KeyReused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ControlError::NotBuilt(_)
             | ControlError::Pause {
@@ -94,6 +97,7 @@ impl From<ControlError> for ApiError {
             | ControlError::Driver { .. }
             | ControlError::Pause { .. }
             | ControlError::Agent { .. }
+            | ControlError::Output { .. }
             | ControlError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let retry_after = match &error {

@@ -18,6 +18,7 @@
 //! | bodies that nobody reads to their end | `drained` |
 //! | failures on the wire | [`error`] |
 //! | requests to a sandbox | `traffic` |
+//! | requests that may be repeated | `once` |
 //! | E2B's control plane | `e2b` |
 //! | what is ours alone | `native` |
 //! | the page in a browser | `page` |
@@ -35,6 +36,7 @@ mod e2b;
 pub mod error;
 mod metrics;
 mod native;
+mod once;
 mod openapi;
 mod page;
 mod query;

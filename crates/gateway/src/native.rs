@@ -3,10 +3,13 @@
 //! | What | File |
 //! |---|---|
 //! | sandboxes that live and that ended, with what they use | `sandboxes` |
+//! | commands that happen once | `commands` |
 //! | what happens, once and followed | `events` |
 //! | a terminal over a WebSocket | `terminal` |
 
+mod commands;
 mod events;
+mod query;
 mod sandboxes;
 mod terminal;
 
@@ -17,6 +20,7 @@ use axum::Router;
 pub(crate) fn routes() -> Router<Gateway> {
     Router::new()
         .merge(sandboxes::routes())
+        .merge(commands::routes())
         .merge(events::routes())
         .merge(terminal::routes())
 }

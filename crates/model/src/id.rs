@@ -29,7 +29,7 @@ pub enum IdError {
     },
 }
 
-fn check(
+pub(crate) fn check(
     noun: &'static str,
     text: &str,
     max: usize,

@@ -8,6 +8,7 @@
 //! | limits and sizes | [`limits`], [`size`] |
 //! | a sandbox as its users see it | [`sandbox`] |
 //! | what happened to it | [`event`] |
+//! | a command in it | [`command`] |
 //! | why a command ended | [`cause`] |
 //! | keys of the programming interface | [`key`] |
 //! | moments | [`time`] |
@@ -15,6 +16,7 @@
 //! | the name that was probably meant | [`mod@nearest`] |
 
 pub mod cause;
+pub mod command;
 pub mod event;
 pub mod id;
 pub mod key;
@@ -28,6 +30,7 @@ pub mod spec;
 pub mod time;
 
 pub use cause::Cause;
+pub use command::{CommandEnd, CommandId, CommandRecord, CommandState, OutputSize, TerminalSize};
 pub use event::{EndCause, Event, EventKind};
 pub use id::{IdError, SandboxId, TeamId, TemplateName};
 pub use key::{ApiKey, KeyHash};

@@ -14,12 +14,14 @@
 //! | one request, one answer | `call` |
 //! | failures, bounds | [`error`], [`limits`] |
 //! | commands | [`process`], [`input`] |
+//! | recorded commands, files for their output | [`commands`], [`output_file`] |
 //! | files' contents | [`file`] |
 //! | directories and names | [`filesystem`] |
 //! | a client's own requests | [`pass`] |
 //! | connections to the sandbox's own ports | [`dial`], [`sandbox_stream`] |
 
 mod call;
+pub mod commands;
 mod connection;
 pub mod dial;
 pub mod error;
@@ -27,16 +29,19 @@ pub mod file;
 pub mod filesystem;
 pub mod input;
 pub mod limits;
+pub mod output_file;
 pub mod pass;
 pub mod place;
 pub mod process;
 pub mod sandbox_stream;
 
+pub use commands::{CommandEvents, CommandSender};
 pub use dial::DialError;
 pub use error::AgentError;
 pub use file::FileStream;
 pub use input::InputStream;
 pub use limits::AgentLimits;
+pub use output_file::{OutputFile, OutputFileError, OutputStream};
 pub use pass::PassBody;
 pub use place::Door;
 pub use process::{ProcessEnd, ProcessEvent, ProcessStream, StartRequest};

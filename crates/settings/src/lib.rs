@@ -31,6 +31,8 @@ pub use backend::Backend;
 pub use cpu::Cpu;
 pub use load::{Flag, SettingError, Settings};
 pub use reader::{Entry, Origin};
-pub use section::{Agent, Execute, Log, Network, Paths, Pool, Sandbox, Spawner, Storage, Store};
+pub use section::{
+    Agent, Commands, Execute, Log, Network, Paths, Pool, Sandbox, Spawner, Storage, Store,
+};
 pub use source::{Fixed, Host, Source};
 pub use subnet::Subnet;

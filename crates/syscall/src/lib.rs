@@ -13,6 +13,7 @@
 //! | attributes of mounts | [`mount`] |
 //! | moving the caller between namespaces | [`namespace`] |
 //! | links, addresses, routes, netfilter | [`netlink`] |
+//! | descriptors beside bytes | [`passing`] |
 //! | starting programs | [`process`] |
 //! | limits of directory trees on ext4 and XFS | [`project`] |
 //! | what a program was started with | [`inherit`] |
@@ -32,6 +33,7 @@ pub mod loop_device;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
+pub mod passing;
 pub mod process;
 pub mod project;
 pub mod seccomp;

@@ -4,11 +4,13 @@
 //!
 //! | What | File |
 //! |---|---|
+//! | recorded commands | [`commands`] |
 //! | frames, codes and errors of Connect RPC | [`connect`] |
 //! | asking the agent for a connection to a port | [`dial`] |
 //! | messages of the agent's services and routes | [`envd`] |
 //! | what the engine and its spawner say to each other | [`spawner`] |
 
+pub mod commands;
 pub mod connect;
 pub mod dial;
 pub mod envd;

@@ -1,7 +1,7 @@
 //! Reading what a process writes.
 
 use crate::limits;
-use crate::process::record::Channel;
+use crate::process::record::{Channel, Process};
 use crate::state::Agent;
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -30,7 +30,7 @@ impl Source {
     }
 
     /// Reads once, without waiting.
-    pub(crate) fn read(&self, agent: &Agent, wanted: bool) -> Chunk {
+    pub(crate) fn read(&self, agent: &Agent, process: &Process, wanted: bool) -> Chunk {
         let mut scratch = agent.scratch.borrow_mut();
         let limit = match self.output {
             Output::Pty => limits::TERMINAL_CHUNK,
@@ -42,6 +42,9 @@ impl Source {
         let room = room.get_mut(..limit).unwrap_or_default();
         match rustix::io::read(self.channel.get_ref(), room) {
             Ok((data, _)) if !data.is_empty() => {
+                if let Some(command) = &process.recorded {
+                    agent.commands.wrote(command, self.output, data);
+                }
                 let frame = wanted.then(|| data_frame(self.output, data).into());
                 Chunk::Data {
                     length: data.len(),
@@ -74,6 +77,7 @@ impl Outputs {
     pub(crate) fn poll_chunk(
         &mut self,
         agent: &Agent,
+        process: &Process,
         wanted: bool,
         context: &mut Context<'_>,
     ) -> Poll<Chunk> {
@@ -90,7 +94,7 @@ impl Outputs {
                     continue;
                 }
             };
-            match source.read(agent, wanted) {
+            match source.read(agent, process, wanted) {
                 Chunk::Empty => guard.clear_ready(),
                 Chunk::Over => {
                     self.sources.remove(index);
@@ -109,11 +113,17 @@ impl Outputs {
     }
 
     /// Reads what is there already, up to `limit` bytes in all.
-    pub(crate) fn drain(&self, agent: &Agent, wanted: bool, mut limit: usize) -> Vec<Bytes> {
+    pub(crate) fn drain(
+        &self,
+        agent: &Agent,
+        process: &Process,
+        wanted: bool,
+        mut limit: usize,
+    ) -> Vec<Bytes> {
         let mut frames = Vec::new();
         for source in &self.sources {
             while limit > 0 {
-                let Chunk::Data { length, frame } = source.read(agent, wanted) else {
+                let Chunk::Data { length, frame } = source.read(agent, process, wanted) else {
                     break;
                 };
                 limit = limit.saturating_sub(length);

@@ -43,12 +43,14 @@ async fn carry(agent: &Agent, process: &Process, mut outputs: Outputs) {
     while !(process.ended() && process.cut.get()) {
         let wanted = process.subscribers() > 0;
         let mut changed = pin!(process.changed.notified());
-        let chunk = poll_fn(|context| match outputs.poll_chunk(agent, wanted, context) {
-            Poll::Ready(chunk) if !matches!(chunk, Chunk::Over) || process.ended() => {
-                Poll::Ready(Some(chunk))
-            }
-            _ => changed.as_mut().poll(context).map(|()| None),
-        });
+        let chunk = poll_fn(
+            |context| match outputs.poll_chunk(agent, process, wanted, context) {
+                Poll::Ready(chunk) if !matches!(chunk, Chunk::Over) || process.ended() => {
+                    Poll::Ready(Some(chunk))
+                }
+                _ => changed.as_mut().poll(context).map(|()| None),
+            },
+        );
         match chunk.await {
             Some(Chunk::Data { frame, .. }) => publish(process, frame).await,
             Some(Chunk::Over) => return,
@@ -56,7 +58,7 @@ async fn carry(agent: &Agent, process: &Process, mut outputs: Outputs) {
         }
     }
     let wanted = process.subscribers() > 0;
-    for frame in outputs.drain(agent, wanted, limits::OUTPUT_AFTER_KILL) {
+    for frame in outputs.drain(agent, process, wanted, limits::OUTPUT_AFTER_KILL) {
         publish(process, Some(frame)).await;
     }
 }
@@ -84,4 +86,7 @@ fn finish(agent: &Agent, process: &Rc<Process>) {
     let error = RpcError::new(Code::DeadlineExceeded, "time limit of the process passed");
     process.finish(&last, &end_frame(Some(&error)).into());
     agent.processes.finish(process, last);
+    if let Some(command) = &process.recorded {
+        agent.commands.ended(command, end, process.expired.get());
+    }
 }

@@ -1,5 +1,6 @@
 //! One process and what is known of it.
 
+use crate::commands::kept::Recorded;
 use crate::process::end::End;
 use crate::process::subscription::Subscription;
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub(crate) struct Process {
     pub(crate) config: ProcessConfig,
     pub(crate) tag: Option<String>,
     pub(crate) input: Input,
+    /// The recorded command that it is.
+    pub(crate) recorded: Option<Rc<Recorded>>,
     /// Held by whoever writes input, so that two writers do not mix.
     pub(crate) input_turn: Mutex<()>,
     /// Told when the input pipe is closed from our side.
@@ -48,12 +51,19 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn new(pid: Pid, config: ProcessConfig, tag: Option<String>, input: Input) -> Self {
+    pub(crate) fn new(
+        pid: Pid,
+        config: ProcessConfig,
+        tag: Option<String>,
+        input: Input,
+        recorded: Option<Rc<Recorded>>,
+    ) -> Self {
         Self {
             pid,
             config,
             tag,
             input,
+            recorded,
             input_turn: Mutex::default(),
             input_closed: Notify::new(),
             end: Cell::new(None),

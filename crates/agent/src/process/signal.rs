@@ -28,6 +28,30 @@ pub(crate) fn send(agent: &Agent, request: &SendSignalRequest) -> Result<Empty, 
     Ok(Empty {})
 }
 
+/// Sends any signal to the process that is tagged so, or to its whole group.
+pub(crate) fn send_to(agent: &Agent, tag: &str, number: i32, group: bool) -> Result<(), RpcError> {
+    let selector = wire::ProcessSelector::tag(tag);
+    let process = agent.processes.find(Some(&selector))?;
+    let signal = Signal::from_named_raw(number).ok_or_else(|| {
+        let message = format!("signal {number} is not supported");
+        RpcError::new(Code::InvalidArgument, message)
+    })?;
+    if signal == Signal::KILL {
+        process.cut.set(true);
+    }
+    let sent = match group {
+        true => rustix::process::kill_process_group(process.pid, signal).is_ok(),
+        false => process.signal(signal),
+    };
+    match sent {
+        true => Ok(()),
+        false => Err(RpcError::new(
+            Code::NotFound,
+            format!("command {tag} has ended"),
+        )),
+    }
+}
+
 /// Kills the group of `leader`, and what else is in its session: a shell with job control gives
 /// every job a group of its own.
 pub(crate) fn kill_session(leader: Pid) {

@@ -1,7 +1,9 @@
 //! `Start`.
 
+use crate::commands::kept::Recorded;
 use crate::limits;
 use crate::process::connect::start_frame;
+use crate::process::output::Outputs;
 use crate::process::pump;
 use crate::process::record::Process;
 use crate::process::spawn::{Wiring, spawn};
@@ -11,12 +13,46 @@ use crate::rpc::Call;
 use crate::state::Agent;
 use crate::stream::FrameStream;
 use soulbox_wire::connect::{Code, RpcError};
-use soulbox_wire::envd::process::{PtySize, StartRequest};
+use soulbox_wire::envd::process::{ProcessConfig, PtySize, StartRequest};
 use std::rc::Rc;
 use tokio::time::Instant;
 
 /// The size of a terminal whose request names none.
 const TERMINAL_SIZE: PtySize = PtySize { cols: 80, rows: 24 };
+
+/// A process that is to be started.
+pub(crate) struct Launch<'a> {
+    pub(crate) config: ProcessConfig,
+    /// Who runs it; the default user if nobody is named.
+    pub(crate) user: Option<&'a str>,
+    pub(crate) wiring: Wiring,
+    pub(crate) tag: Option<String>,
+    /// The recorded command that it is.
+    pub(crate) recorded: Option<Rc<Recorded>>,
+}
+
+/// Starts a process. Its output waits for a pump.
+pub(crate) fn launch(
+    agent: &Agent,
+    launch: Launch<'_>,
+) -> Result<(Rc<Process>, Outputs), RpcError> {
+    if !agent.processes.has_room() {
+        let message = format!("{} processes are running already", limits::PROCESSES);
+        return Err(RpcError::new(Code::ResourceExhausted, message));
+    }
+    let account = agent.account(launch.user)?;
+    let spawned = spawn(agent, &account, &launch.config, launch.wiring);
+    let spawned = spawned.inspect_err(|_| agent.oom_score.lower())?;
+    let process = Rc::new(Process::new(
+        spawned.pid,
+        launch.config,
+        launch.tag,
+        spawned.input,
+        launch.recorded,
+    ));
+    agent.processes.insert(Rc::clone(&process));
+    Ok((process, spawned.outputs))
+}
 
 /// Starts a process and follows it. The call's time limit is the process's.
 pub(crate) fn start(
@@ -28,30 +64,26 @@ pub(crate) fn start(
     let Some(config) = request.process else {
         return Err(RpcError::new(Code::InvalidArgument, "process is missing"));
     };
-    if !agent.processes.has_room() {
-        let message = format!("{} processes are running already", limits::PROCESSES);
-        return Err(RpcError::new(Code::ResourceExhausted, message));
-    }
-    let account = agent.account(call.user.as_deref())?;
     let wiring = match request.pty {
         Some(pty) => Wiring::Terminal(pty.size.unwrap_or(TERMINAL_SIZE)),
         None => Wiring::Pipes {
             stdin: request.stdin.unwrap_or(true),
         },
     };
-    let spawned = spawn(agent, &account, &config, wiring);
-    let spawned = spawned.inspect_err(|_| agent.oom_score.lower())?;
-    let process = Rc::new(Process::new(
-        spawned.pid,
-        config,
-        request.tag,
-        spawned.input,
-    ));
+    let (process, outputs) = launch(
+        agent,
+        Launch {
+            config,
+            user: call.user.as_deref(),
+            wiring,
+            tag: request.tag,
+            recorded: None,
+        },
+    )?;
     let first = start_frame(process.number());
     let subscription = Subscription::new(first, true, Rc::clone(&process.room));
     process.subscribe(Rc::clone(&subscription));
-    agent.processes.insert(Rc::clone(&process));
-    let pump = pump::run(Rc::clone(agent), process, spawned.outputs, deadline);
+    let pump = pump::run(Rc::clone(agent), process, outputs, deadline);
     tokio::task::spawn_local(pump);
     Ok(Body::stream(FrameStream::new(
         Events(subscription),

@@ -226,17 +226,7 @@ impl Pool {
     }
 
     async fn connect(self: &Arc<Self>, limits: &AgentLimits) -> Result<Connection, AgentError> {
-        let connect = |source| AgentError::Connect {
-            socket: self.place.shown(),
-            source,
-        };
-        let stream = tokio::time::timeout(limits.connect, self.open()).await;
-        let stream = stream
-            .map_err(|_| AgentError::Timeout {
-                what: "accept a connection",
-                limit: limits.connect,
-            })?
-            .map_err(connect)?;
+        let stream = self.dial(limits).await?;
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(BUFFER)
             .max_headers(HEADERS)
@@ -247,6 +237,20 @@ impl Pool {
             driver: Some(driver),
             home: Arc::clone(self),
         })
+    }
+
+    /// A new connection, not yet of any protocol.
+    pub(super) async fn dial(&self, limits: &AgentLimits) -> Result<Stream, AgentError> {
+        let stream = tokio::time::timeout(limits.connect, self.open()).await;
+        stream
+            .map_err(|_| AgentError::Timeout {
+                what: "accept a connection",
+                limit: limits.connect,
+            })?
+            .map_err(|source| AgentError::Connect {
+                socket: self.place.shown(),
+                source,
+            })
     }
 
     /// Linux refuses a connection at once while the listener's queue is full.

@@ -57,9 +57,22 @@ impl AgentClient {
     /// The request cannot be made. Whether the agent takes it shows with
     /// [`InputStream::send`] and [`InputStream::finish`].
     pub async fn stream_input(&self, pid: u32, terminal: bool) -> Result<InputStream, AgentError> {
+        self.stream_input_to(ProcessSelector::pid(pid), terminal)
+            .await
+    }
+
+    /// As [`AgentClient::stream_input`], for the command that `selector` names.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn stream_input_to(
+        &self,
+        selector: ProcessSelector,
+        terminal: bool,
+    ) -> Result<InputStream, AgentError> {
         let (sender, receiver) = mpsc::channel(WAITING);
         let select = SelectRequest {
-            process: Some(ProcessSelector::pid(pid)),
+            process: Some(selector),
         };
         let start = StreamInputRequest {
             start: Some(select),

@@ -322,6 +322,17 @@ impl AgentClient {
         self.process_call("CloseStdin", &select(pid)).await
     }
 
+    /// As [`AgentClient::close_stdin`], for the command that `selector` names.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn close_stdin_of(&self, selector: ProcessSelector) -> Result<(), AgentError> {
+        let message = SelectRequest {
+            process: Some(selector),
+        };
+        self.process_call("CloseStdin", &message).await
+    }
+
     /// Changes the size of a command's terminal.
     ///
     /// # Errors

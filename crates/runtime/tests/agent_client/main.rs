@@ -7,5 +7,6 @@
 )]
 
 mod client;
+mod commands;
 mod dial;
 mod support;

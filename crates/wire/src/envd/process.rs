@@ -88,6 +88,14 @@ impl ProcessSelector {
             tag: None,
         }
     }
+
+    /// The process with this tag.
+    pub fn tag(tag: impl Into<String>) -> Self {
+        Self {
+            pid: None,
+            tag: Some(tag.into()),
+        }
+    }
 }
 
 /// Request of `Connect` and `CloseStdin`.

@@ -2,15 +2,15 @@
 
 use super::{one, seconds, view};
 use crate::auth::Team;
-use crate::body::Json;
 use crate::door::Gateway;
 use crate::e2b::sandboxes::network;
 use crate::error::ApiError;
+use crate::once::OnceJson;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use soulbox_control::{CreateRequest, SandboxCommand};
+use soulbox_control::{CreateRequest, Once, SandboxCommand};
 use soulbox_model::{Isolation, Lifecycle, NetworkMode, OnTimeout};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -55,31 +55,34 @@ pub(crate) async fn v1(
     state: State<Gateway>,
     team: Team,
     headers: HeaderMap,
-    Json(asked): Json<NewSandbox>,
+    OnceJson(asked, once): OnceJson<NewSandbox>,
 ) -> Result<Response, ApiError> {
     let secure = asked.secure.unwrap_or(false);
-    create(state, team, &headers, asked, V1_TIMEOUT, secure).await
+    create(state, team, &headers, (asked, once), V1_TIMEOUT, secure).await
 }
 
 pub(crate) async fn v2(
     state: State<Gateway>,
     team: Team,
     headers: HeaderMap,
-    Json(asked): Json<NewSandbox>,
+    OnceJson(asked, once): OnceJson<NewSandbox>,
 ) -> Result<Response, ApiError> {
     let timeout = state.control.settings().server.timeout;
-    create(state, team, &headers, asked, timeout, true).await
+    create(state, team, &headers, (asked, once), timeout, true).await
 }
 
 async fn create(
     State(gateway): State<Gateway>,
     Team(team): Team,
     headers: &HeaderMap,
-    asked: NewSandbox,
+    (asked, once): (NewSandbox, Option<Once>),
     timeout: Duration,
     secure: bool,
 ) -> Result<Response, ApiError> {
-    let request = request(&gateway, headers, asked, timeout, secure)?;
+    let request = CreateRequest {
+        once,
+        ..request(&gateway, headers, asked, timeout, secure)?
+    };
     let command = SandboxCommand::Create(Box::new(request));
     let view = one(gateway.control.execute(&team, command).await?)?;
     let body = axum::Json(view::sandbox(&gateway, &view));
@@ -129,6 +132,7 @@ fn request(
         mask_host: rules.mask_host,
         isolation: isolation(headers, asked.isolation.as_deref())?,
         limits: None,
+        once: None,
     })
 }
 

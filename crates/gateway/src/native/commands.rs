@@ -1,0 +1,64 @@
+//! Commands: one file for each thing that is done with them.
+
+mod follow;
+mod input;
+mod list;
+mod output;
+mod signal;
+mod start;
+mod view;
+mod wait;
+
+use crate::door::Gateway;
+use crate::error::ApiError;
+use axum::Router;
+use axum::routing::{get, post};
+use http::StatusCode;
+use soulbox_control::{ControlError, SandboxReply};
+use soulbox_model::{CommandId, CommandRecord, SandboxId};
+
+pub(super) fn routes() -> Router<Gateway> {
+    const ALL: &str = "/v1/sandboxes/{sandbox}/commands";
+    let below = |rest: &str| format!("{ALL}/{{command}}{rest}");
+    Router::new()
+        .route(ALL, post(start::start).get(list::list))
+        .route(&below(""), get(list::get))
+        .route(&below("/wait"), get(wait::wait))
+        .route(&below("/signal"), post(signal::send))
+        .route(&below("/stdin"), post(input::write))
+        .route(&below("/stdout"), get(output::stdout))
+        .route(&below("/stderr"), get(output::stderr))
+        .route(&below("/output"), get(follow::output))
+}
+
+fn sandbox_of(text: &str) -> Result<SandboxId, ApiError> {
+    text.parse().map_err(|_| {
+        let shown: String = text.chars().take(80).collect();
+        ControlError::NoSandbox(shown).into()
+    })
+}
+
+fn ids_of((sandbox, command): &(String, String)) -> Result<(SandboxId, CommandId), ApiError> {
+    let id = command.parse().map_err(|_| {
+        let shown: String = command.chars().take(80).collect();
+        ApiError::from(ControlError::NoCommand(shown))
+    })?;
+    Ok((sandbox_of(sandbox)?, id))
+}
+
+/// The one command of a reply.
+fn one(reply: SandboxReply) -> Result<CommandRecord, ApiError> {
+    match reply {
+        SandboxReply::Command(record) => Ok(*record),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// An answer to another question: a fault of ours.
+fn unexpected(reply: &SandboxReply) -> ApiError {
+    tracing::error!(?reply, "an answer to another question");
+    ApiError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "an answer to another question",
+    )
+}
