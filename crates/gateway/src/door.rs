@@ -1,13 +1,14 @@
 //! Which way a request goes: to a sandbox, or to the programming interface.
 
 use crate::drained::Drained;
-use crate::error::ApiError;
-use crate::{e2b, traffic};
+use crate::error::{ApiError, in_shape};
+use crate::{e2b, head, traffic};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use http::{Method, Request, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use soulbox_control::Control;
 use std::sync::Arc;
@@ -48,6 +49,13 @@ impl Gateway {
 
 /// Answers one request.
 pub(crate) async fn answer(gateway: &Gateway, request: Request<Incoming>) -> Response {
+    if let Err(error) = head::check(&request) {
+        let mut response = error.into_response();
+        // Nobody knows for sure where the next request begins.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+        return response;
+    }
     match traffic::target::of(request.headers(), request.uri()) {
         Ok(Some(target)) => traffic::serve(gateway, target, request).await,
         Ok(None) => match traffic::signature::sought(gateway, &request) {
@@ -60,7 +68,7 @@ pub(crate) async fn answer(gateway: &Gateway, request: Request<Incoming>) -> Res
                 let request = request.map(|body| Body::new(Drained::new(body)));
                 let routes = Router::clone(&gateway.routes);
                 let answered = routes.oneshot(request).await;
-                answered.unwrap_or_else(|never| match never {})
+                in_shape(answered.unwrap_or_else(|never| match never {})).await
             }
         },
         Err(error) => error.into_response(),

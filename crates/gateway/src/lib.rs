@@ -9,6 +9,7 @@
 //! | What | File |
 //! |---|---|
 //! | accepting, time limits of connections, stopping | [`server`] |
+//! | heads that are refused, whatever they ask for | `head` |
 //! | which way a request goes | `door` |
 //! | who sends a request, and whose key it is | `client`, `auth` |
 //! | bodies: bounded, with the name of a wrong field | `body` |
@@ -24,6 +25,9 @@ mod door;
 mod drained;
 mod e2b;
 pub mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
+mod head;
 pub mod server;
 mod traffic;
 

@@ -1,11 +1,11 @@
 //! Sandboxes: one file for each verb.
 
-mod connect;
-mod create;
-mod list;
-mod network;
-mod pause;
-mod timeout;
+pub(crate) mod connect;
+pub(crate) mod create;
+pub(crate) mod list;
+pub(crate) mod network;
+pub(crate) mod pause;
+pub(crate) mod timeout;
 mod view;
 
 use crate::auth::Team;
