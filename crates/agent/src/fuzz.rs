@@ -125,6 +125,13 @@ pub fn query(text: &str) {
     assert!(length <= text.len());
 }
 
+/// The value that `/files` takes of a query, if the query can be read.
+pub fn query_value(query: &str, wanted: &str) -> Option<Option<String>> {
+    let fields = request::parse_query(query)?;
+    let field = fields.into_iter().find(|(name, _)| name == wanted);
+    Some(field.map(|(_, value)| value))
+}
+
 /// A path, and after a zero byte the default directory.
 pub fn path(text: &str) {
     let (written, workdir) = match text.split_once('\0') {

@@ -7,10 +7,11 @@ use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use serde::de::DeserializeOwned;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
@@ -43,23 +44,54 @@ impl<T: DeserializeOwned> FromRequest<Gateway> for MaybeJson<T> {
 }
 
 /// A body that is passed on, and fails when it stands still for too long.
-pub(crate) struct Stalling {
-    body: Drained,
+pub(crate) struct Stalling<B = Drained> {
+    body: B,
     limit: Duration,
     sleep: Pin<Box<Sleep>>,
+    /// Whether somebody waits for it: while the receiver takes nothing, the sender is not to blame.
+    awaited: bool,
+    fault: Fault,
 }
 
-impl Stalling {
-    pub(crate) fn new(body: Incoming, limit: Duration) -> Self {
-        Self {
-            body: Drained::new(body),
-            limit,
-            sleep: Box::pin(tokio::time::sleep(limit)),
-        }
+/// What was wrong with a body that was passed on. Whoever it was passed to hangs up then, and is not to blame.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fault(Arc<OnceLock<(StatusCode, String)>>);
+
+impl Fault {
+    /// The refusal that the client gets, if its body was wrong.
+    pub(crate) fn told(&self) -> Option<ApiError> {
+        let (status, message) = self.0.get()?;
+        Some(ApiError::new(*status, message.clone()))
+    }
+
+    fn set(&self, status: StatusCode, message: &str) {
+        // The first is what ended it.
+        let _ = self.0.set((status, message.to_owned()));
     }
 }
 
-impl Body for Stalling {
+impl<B> Stalling<B> {
+    pub(crate) fn new(body: B, limit: Duration) -> Self {
+        Self {
+            body,
+            limit,
+            sleep: Box::pin(tokio::time::sleep(limit)),
+            awaited: false,
+            fault: Fault::default(),
+        }
+    }
+
+    /// What will have been wrong with it.
+    pub(crate) fn fault(&self) -> Fault {
+        self.fault.clone()
+    }
+}
+
+impl<B> Body for Stalling<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     type Data = Bytes;
     type Error = io::Error;
 
@@ -68,12 +100,25 @@ impl Body for Stalling {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            let next = Instant::now() + self.limit;
-            self.sleep.as_mut().reset(next);
-            return Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)));
+            self.awaited = false;
+            let frame = frame.map(|frame| frame.map_err(io::Error::other));
+            if let Some(Err(error)) = &frame {
+                let message = format!("the body broke off: {error}");
+                self.fault.set(StatusCode::BAD_REQUEST, &message);
+            }
+            return Poll::Ready(frame);
+        }
+        if !self.awaited {
+            self.awaited = true;
+            let end = Instant::now() + self.limit;
+            self.sleep.as_mut().reset(end);
         }
         ready!(self.sleep.as_mut().poll(context));
-        let message = format!("the body stood still for {:?}", self.limit);
+        let message = format!(
+            "the body stood still for {:?} (setting server.body_timeout)",
+            self.limit
+        );
+        self.fault.set(StatusCode::REQUEST_TIMEOUT, &message);
         Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, message))))
     }
 
@@ -95,7 +140,10 @@ pub(crate) async fn whole(request: Request, gateway: &Gateway) -> Result<Bytes, 
     let collected = collected.map_err(|_| {
         ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
-            format!("the body did not come within {:?}", server.body_timeout),
+            format!(
+                "the body did not come within {:?} (setting server.body_timeout)",
+                server.body_timeout
+            ),
         )
     })?;
     match collected {
@@ -143,5 +191,41 @@ mod tests {
         assert!(error("{}").contains("`count`"));
         assert!(error("nonsense").starts_with("body: "));
         assert!(error(r#"{"count":1} x"#).starts_with("body: "));
+    }
+
+    struct Pieces(tokio::sync::mpsc::Receiver<Bytes>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+            let piece = ready!(self.0.poll_recv(context));
+            Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_body_that_is_waited_for_stands_still() {
+        let (sender, pieces) = tokio::sync::mpsc::channel(1);
+        let limit = Duration::from_secs(60);
+        let mut body = Stalling::new(Pieces(pieces), limit);
+        // Nobody asks for the first piece for a long time: that is no fault of the sender.
+        tokio::time::sleep(limit * 3).await;
+        let late = async {
+            tokio::time::sleep(limit / 2).await;
+            sender.send(Bytes::from_static(b"x")).await.unwrap();
+        };
+        let (first, ()) = tokio::join!(body.frame(), late);
+        assert!(first.unwrap().is_ok());
+        let began = Instant::now();
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), limit);
+        let told = body.fault().told().map(|error| error.status);
+        assert_eq!(told, Some(StatusCode::REQUEST_TIMEOUT));
     }
 }

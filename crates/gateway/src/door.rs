@@ -1,15 +1,16 @@
 //! Which way a request goes: to a sandbox, or to the programming interface.
 
 use crate::drained::Drained;
-use crate::error::ApiError;
+use crate::error::{ApiError, in_shape};
 use crate::metrics::Metrics;
 use crate::traffic::target::Target;
-use crate::{cors, e2b, metrics, native, openapi, page, traffic};
+use crate::{cors, e2b, head, metrics, native, openapi, page, traffic};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use http::{Method, Request, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use soulbox_control::Control;
 use std::sync::Arc;
@@ -69,6 +70,13 @@ pub(crate) async fn answer(
     target: Result<Option<Target>, ApiError>,
     request: Request<Incoming>,
 ) -> Response {
+    if let Err(error) = head::check(&request) {
+        let mut response = error.into_response();
+        // Nobody knows for sure where the next request begins.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+        return response;
+    }
     let target = match target {
         Ok(None) => traffic::signature::sought(gateway, &request).transpose(),
         target => target,
@@ -101,7 +109,7 @@ async fn interface(gateway: &Gateway, request: Request<Incoming>) -> Response {
     let request = request.map(|body| Body::new(Drained::new(body)));
     let routes = Router::clone(&gateway.routes);
     let answered = routes.oneshot(request).await;
-    let response = answered.unwrap_or_else(|never| match never {});
+    let response = in_shape(answered.unwrap_or_else(|never| match never {})).await;
     if open { cors::open(response) } else { response }
 }
 

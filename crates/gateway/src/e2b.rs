@@ -3,9 +3,9 @@
 //! The public description is E2B's [OpenAPI document](https://github.com/e2b-dev/E2B/blob/main/spec/openapi.yml);
 //! `docs/e2b-compatibility.md` lists every route with its state.
 
-mod keys;
+pub(crate) mod keys;
 mod later;
-mod sandboxes;
+pub(crate) mod sandboxes;
 mod teams;
 
 pub(crate) use sandboxes::{id_of, unexpected};

@@ -4,7 +4,7 @@
 //! E2B's Python SDK what to do with 429, 502, 503 and 504, which it would otherwise repeat.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use soulbox_control::ControlError;
 use soulbox_node::PauseError;
@@ -47,9 +47,52 @@ impl ApiError {
     }
 }
 
+/// The most bytes of a message. It may repeat what the client sent, which may be megabytes.
+const LONGEST: usize = 2000;
+
+/// Cuts a message that is too long.
+fn cut(message: &str) -> String {
+    if message.len() <= LONGEST {
+        return message.to_owned();
+    }
+    let mut end = LONGEST;
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &message[..end])
+}
+
+/// Gives a refusal of the router (a path that is not UTF-8, say) the shape of all others.
+pub(crate) async fn in_shape(response: Response) -> Response {
+    let status = response.status();
+    let json = |value: &HeaderValue| value.as_bytes().starts_with(b"application/json");
+    let shaped = response.headers().get(CONTENT_TYPE).is_some_and(json);
+    if shaped || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, 2 * LONGEST).await;
+    let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
+    let message = match text.is_empty() {
+        true => status
+            .canonical_reason()
+            .unwrap_or("refused")
+            .to_lowercase(),
+        false => text,
+    };
+    let mut shaped = ApiError::new(status, message).into_response();
+    for (name, value) in &parts.headers {
+        if *name != CONTENT_TYPE && *name != CONTENT_LENGTH {
+            shaped.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    shaped
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({ "code": self.status.as_u16(), "message": self.message });
+        let message = cut(&self.message);
+        let body = serde_json::json!({ "code": self.status.as_u16(), "message": message });
         let mut response = (self.status, body.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -131,4 +174,32 @@ fn in_words(error: &dyn Error) -> String {
         next = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+
+    #[tokio::test]
+    async fn what_the_router_refuses_has_our_shape() {
+        let plain = (StatusCode::BAD_REQUEST, "no path").into_response();
+        let shaped = in_shape(plain).await;
+        assert_eq!(shaped.status(), StatusCode::BAD_REQUEST);
+        let body = shaped.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body, serde_json::json!({"code": 400, "message": "no path"}));
+        let good = in_shape((StatusCode::OK, "text").into_response()).await;
+        assert_eq!(
+            &*good.into_body().collect().await.unwrap().to_bytes(),
+            b"text"
+        );
+    }
+
+    #[test]
+    fn a_message_is_cut_between_letters() {
+        let long = "ä".repeat(LONGEST);
+        assert!(cut(&long).len() <= LONGEST + '…'.len_utf8());
+        assert_eq!(cut("short"), "short");
+    }
 }

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | accepting, time limits of connections, stopping | [`server`] |
 //! | certificates, and the local authority | [`tls`] |
+//! | heads that are refused, whatever they ask for | `head` |
 //! | which way a request goes | `door` |
 //! | who sends a request, and whose key it is | `client`, `auth` |
 //! | each request's id, line in the log and count | `access`, `metrics` |
@@ -34,6 +35,9 @@ mod door;
 mod drained;
 mod e2b;
 pub mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
+mod head;
 mod metrics;
 mod native;
 mod once;

@@ -10,14 +10,14 @@
 //! | why not | `refuse` |
 
 mod agent;
-mod forward;
+pub(crate) mod forward;
 pub(crate) mod port;
 mod refuse;
 pub(crate) mod signature;
 pub(crate) mod target;
 
 use crate::door::Gateway;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::Request;
 use hyper::body::Incoming;
 use refuse::Reader;
@@ -40,10 +40,17 @@ pub(crate) async fn serve(
     };
     let port = NonZeroU16::new(target.port).filter(|port| port.get() != AGENT_PORT);
     // Before it is woken: whoever may not come in does not wake it.
-    if let Some(port) = port
-        && let Err(refusal) = port::admit(gateway, &live, port, request.headers())
-    {
-        return refusal.to(reader);
+    match port {
+        None => {
+            if let Err(error) = agent::admit(gateway, &live, &request) {
+                return error.into_response();
+            }
+        }
+        Some(port) => {
+            if let Err(refusal) = port::admit(gateway, &live, port, request.headers()) {
+                return refusal.to(reader);
+            }
+        }
     }
     match gateway.control.wake(&live).await {
         Ok(()) => {}

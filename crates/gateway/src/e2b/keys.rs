@@ -70,7 +70,7 @@ async fn list(State(gateway): State<Gateway>, Team(team): Team) -> axum::Json<Ve
 }
 
 #[derive(Debug, Deserialize)]
-struct NewKey {
+pub(crate) struct NewKey {
     name: String,
 }
 

@@ -1,13 +1,13 @@
 //! Sandboxes: one file for each verb.
 
-mod connect;
-mod create;
-mod list;
+pub(crate) mod connect;
+pub(crate) mod create;
+pub(crate) mod list;
 mod logs;
 mod metrics;
-mod network;
-mod pause;
-mod timeout;
+pub(crate) mod network;
+pub(crate) mod pause;
+pub(crate) mod timeout;
 mod view;
 
 use crate::auth::Team;

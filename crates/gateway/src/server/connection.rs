@@ -21,11 +21,11 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 
-/// Bytes of a request's head, and of what is read at once: URLs with signatures and metadata filters are
-/// long, E2B's own are below 16 KiB.
-const BUFFER: usize = 128 * 1024;
-/// Headers of a request.
-const HEADERS: usize = 128;
+/// Bytes of a request's head, and of what is read at once. More than a head may have (`head`), so that most
+/// that are too long are told so in words; hyper itself has none.
+const BUFFER: usize = 256 * 1024;
+/// Headers of a request, for the same reason more than it may have.
+const HEADERS: usize = 512;
 
 /// Requests at once on one connection that speaks HTTP/2.
 const STREAMS: u32 = 128;
@@ -179,7 +179,8 @@ impl Pulse {
             true => head,
             false => idle,
         };
-        let so_far = Duration::from_millis(self.now() - self.since.load(Ordering::Relaxed));
+        let since = self.since.load(Ordering::Relaxed);
+        let so_far = Duration::from_millis(self.now().saturating_sub(since));
         limit.saturating_sub(so_far)
     }
 

@@ -4,6 +4,7 @@
 use super::{forward, refuse, signature};
 use crate::body::Stalling;
 use crate::door::Gateway;
+use crate::drained::Drained;
 use crate::error::ApiError;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
@@ -30,15 +31,8 @@ const INTERNAL: [&str; 7] = [
 /// Headers that are for us: the agent gets neither tokens nor keys.
 const OURS: [&str; 2] = ["x-access-token", "x-api-key"];
 
-/// Passes a request to the agent, if it may go there.
-pub(crate) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incoming>) -> Response {
-    let path = request.uri().path();
-    if INTERNAL.contains(&path) {
-        return ApiError::new(StatusCode::NOT_FOUND, "there is nothing here").into_response();
-    }
-    if let Err(error) = check(gateway, live, &request) {
-        return error.into_response();
-    }
+/// Passes a request to the agent that was let in by [`admit`].
+pub(super) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incoming>) -> Response {
     let (mut parts, body) = request.into_parts();
     forward::strip(&mut parts.headers);
     for name in OURS {
@@ -50,13 +44,22 @@ pub(crate) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incom
     parts.uri = forward::origin_form(&parts.uri);
     parts.version = http::Version::HTTP_11;
     let stall = gateway.control.settings().server.body_timeout;
-    let request = Request::from_parts(parts, Stalling::new(body, stall));
+    let body = Stalling::new(Drained::new(body), stall);
+    let fault = body.fault();
+    let request = Request::from_parts(parts, body);
     match live.agent().pass(request).await {
+        // Nobody asked it to speak another protocol, and what comes then is no answer.
+        Ok(response) if response.status().is_informational() => {
+            refuse::closed(&live.id(), super::AGENT_PORT).json()
+        }
         Ok(mut response) => {
             forward::strip(response.headers_mut());
             response.map(Body::new)
         }
         Err(error) => {
+            if let Some(told) = fault.told() {
+                return told.into_response();
+            }
             let id = live.id();
             tracing::debug!(sandbox = %id, error = &error as &dyn std::error::Error, "the agent does not answer");
             match live.record().is_live() {
@@ -67,10 +70,20 @@ pub(crate) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incom
     }
 }
 
-/// Checks the token, or the signature in its place.
-fn check(gateway: &Gateway, live: &Live, request: &Request<Incoming>) -> Result<(), ApiError> {
+/// Whether a request may go to the agent: its path, and the token, or the signature in its place.
+pub(super) fn admit(
+    gateway: &Gateway,
+    live: &Live,
+    request: &Request<Incoming>,
+) -> Result<(), ApiError> {
     let record = live.record();
     let (method, path) = (request.method(), request.uri().path());
+    if INTERNAL.contains(&path) {
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            "there is nothing here",
+        ));
+    }
     let open = *method == Method::OPTIONS
         || (path == "/health" && (*method == Method::GET || *method == Method::HEAD));
     if !record.secure || open {

@@ -21,9 +21,10 @@ use super::refuse::{self, Reader, Refusal};
 use crate::body::Stalling;
 use crate::client::Client;
 use crate::door::Gateway;
+use crate::drained::Drained;
 use answer::PortBody;
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use hyper::body::Incoming;
 use kept::Home;
@@ -119,7 +120,9 @@ pub(super) async fn serve(
         home.live().look(|record| masked(record, port)),
     );
     let stall = gateway.control.settings().server.body_timeout;
-    let request = Request::from_parts(parts, Stalling::new(body, stall));
+    let body = Stalling::new(Drained::new(body), stall);
+    let fault = body.fault();
+    let request = Request::from_parts(parts, body);
     match pass(&home, request).await {
         Ok((link, mut response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             let protocol = forward::upgrade(Version::HTTP_11, response.headers());
@@ -132,7 +135,10 @@ pub(super) async fn serve(
             response.map(|_| Body::empty())
         }
         Ok((link, response)) => answered(home, link, response),
-        Err(error) => refused(&home, asked, &error),
+        Err(error) => match fault.told() {
+            Some(told) => told.into_response(),
+            None => refused(&home, asked, &error),
+        },
     }
 }
 

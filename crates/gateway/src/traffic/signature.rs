@@ -35,6 +35,9 @@ struct Signed {
     user: String,
     signature: Option<String>,
     expiry: Option<String>,
+    /// Whether any of these is there more than once. Then nobody can say what was signed: the agent takes
+    /// the first.
+    twice: bool,
 }
 
 impl Signed {
@@ -49,30 +52,40 @@ impl Signed {
             user: String::new(),
             signature: None,
             expiry: None,
+            twice: false,
         };
+        let (mut path, mut user) = (None, None);
         for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-            match &*key {
-                "path" => signed.path = value.into_owned(),
-                "username" => signed.user = value.into_owned(),
-                "signature" => signed.signature = Some(value.into_owned()),
-                "signature_expiration" => signed.expiry = Some(value.into_owned()),
-                _ => {}
+            let field = match &*key {
+                "path" => &mut path,
+                "username" => &mut user,
+                "signature" => &mut signed.signature,
+                "signature_expiration" => &mut signed.expiry,
+                _ => continue,
+            };
+            match field {
+                None => *field = Some(value.into_owned()),
+                Some(_) => signed.twice = true,
             }
         }
+        signed.path = path.unwrap_or_default();
+        signed.user = user.unwrap_or_default();
         signed
     }
 
     fn matches(&self, given: &str, token: &str) -> bool {
+        !self.twice && bool::from(self.expected(token).as_bytes().ct_eq(given.as_bytes()))
+    }
+
+    /// The signature of what was asked for.
+    fn expected(&self, token: &str) -> String {
         let mut text = format!("{}:{}:{}:{token}", self.path, self.operation, self.user);
         if let Some(expiry) = &self.expiry {
             text.push(':');
             text.push_str(expiry);
         }
-        let expected = format!(
-            "v1_{}",
-            STANDARD_NO_PAD.encode(Sha256::digest(text.as_bytes()))
-        );
-        expected.as_bytes().ct_eq(given.as_bytes()).into()
+        let digest = STANDARD_NO_PAD.encode(Sha256::digest(text.as_bytes()));
+        format!("v1_{digest}")
     }
 
     /// An expiry is a part of what is signed, so that it is looked at once the signature is right.
@@ -100,6 +113,24 @@ pub(crate) fn operations(method: &Method) -> bool {
 /// Checks the signature of a request for a file.
 pub(crate) fn check(method: &Method, uri: &Uri, token: &str) -> Result<(), SignatureError> {
     Signed::of(method, uri).check(token, Moment::now())
+}
+
+/// For fuzzing: the path and the user of a request that a signature can be right for. Such a signature is
+/// accepted, and neither for another token nor with another path.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(method: &Method, uri: &Uri) -> Option<(String, String)> {
+    let mut signed = Signed::of(method, uri);
+    signed.expiry = None;
+    let right = signed.expected("token");
+    if !signed.matches(&right, "token") {
+        assert!(signed.twice);
+        return None;
+    }
+    assert!(!signed.matches(&right, "other"));
+    let asked = (signed.path.clone(), signed.user.clone());
+    signed.path.push('x');
+    assert!(!signed.matches(&right, "token"));
+    Some(asked)
 }
 
 /// Searches for the sandbox of a signed URL that names none: with a fixed URL for all sandboxes, E2B's SDKs
@@ -187,6 +218,21 @@ mod tests {
         assert_eq!(check_at("/files?path=x", 0), Err(SignatureError::Missing));
         let other = "/files?path=y&signature=v1_K5MN%2Fmn8%2FQOz4HdNgRMg7U9twMrBlrHT0Y%2B3LRWR1gc";
         assert_eq!(check_at(other, 0), Err(SignatureError::Invalid));
+    }
+
+    #[test]
+    fn one_signed_path_opens_no_other() {
+        let known = "signature=v1_K5MN%2Fmn8%2FQOz4HdNgRMg7U9twMrBlrHT0Y%2B3LRWR1gc";
+        for query in [
+            "path=/etc/shadow&path=x",
+            "path=x&path=/etc/shadow",
+            "path=x&path=x",
+            "path=x&username=&username=root",
+            "%70ath=/etc/shadow&path=x",
+        ] {
+            let uri: &'static str = format!("/files?{query}&{known}").leak();
+            assert_eq!(check_at(uri, 0), Err(SignatureError::Invalid), "{query}");
+        }
     }
 
     #[test]

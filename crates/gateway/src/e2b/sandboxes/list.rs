@@ -66,7 +66,7 @@ async fn list(
 }
 
 /// Reads the query; none when nothing can match it.
-fn query(text: &str) -> Result<Option<ListQuery>, ApiError> {
+pub(crate) fn query(text: &str) -> Result<Option<ListQuery>, ApiError> {
     let mut query = ListQuery::default();
     for (key, value) in form_urlencoded::parse(text.as_bytes()) {
         match &*key {

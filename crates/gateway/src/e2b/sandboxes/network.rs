@@ -11,6 +11,9 @@ use http::StatusCode;
 use serde::Deserialize;
 use soulbox_control::SandboxCommand;
 
+/// The most bytes of rules, as they are kept. E2B's documents name no bound; a rule has a few dozen.
+pub(crate) const MOST: usize = 64 * 1024;
+
 /// All addresses.
 const ALL: [&str; 2] = ["0.0.0.0/0", "all"];
 
@@ -49,6 +52,11 @@ impl Rules {
         let Some(given) = given.filter(|value| !value.is_null()) else {
             return Ok(Self::default());
         };
+        let bytes = given.to_string().len();
+        if bytes > MOST {
+            let reason = format!("network: {bytes} bytes are more than {MOST}");
+            return Err(ApiError::bad(reason));
+        }
         let fields: Fields = serde_path_to_error::deserialize(&given).map_err(|error| {
             ApiError::bad(format!("network.{}: {}", error.path(), error.inner()))
         })?;
@@ -142,6 +150,7 @@ mod tests {
         );
         assert_eq!(status(json!({"rules": {"a.com": []}})), Err(501));
         assert_eq!(status(json!({"denyOut": "x"})), Err(400));
+        assert_eq!(status(json!({"allowOut": ["x".repeat(MOST)]})), Err(400));
         assert_eq!(status(json!({"maskRequestHost": "a b"})), Err(400));
         assert_eq!(
             status(json!({"maskRequestHost": "localhost:${PORT}"})),
