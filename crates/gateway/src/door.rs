@@ -2,7 +2,7 @@
 
 use crate::drained::Drained;
 use crate::error::{ApiError, in_shape};
-use crate::{e2b, head, traffic};
+use crate::{e2b, head, native, traffic};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
@@ -37,6 +37,7 @@ impl Gateway {
         let routes = Router::new()
             .route("/health", get(health))
             .merge(e2b::routes())
+            .merge(native::routes())
             .fallback(nowhere)
             .method_not_allowed_fallback(wrong_method)
             .with_state(bare.clone());

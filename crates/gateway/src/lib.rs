@@ -17,6 +17,7 @@
 //! | failures on the wire | [`error`] |
 //! | requests to a sandbox | `traffic` |
 //! | E2B's control plane | `e2b` |
+//! | our own | `native` |
 
 mod auth;
 mod body;
@@ -28,6 +29,7 @@ pub mod error;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod head;
+mod native;
 pub mod server;
 mod traffic;
 

@@ -3,7 +3,8 @@
 use crate::file;
 use crate::reader::{Entry, Origin, Reader};
 use crate::section::{
-    Agent, Execute, Log, Network, Node, Paths, Pool, Sandbox, Server, Spawner, Storage, Store,
+    Agent, Client, Execute, Log, Network, Node, Paths, Pool, Sandbox, Server, Spawner, Storage,
+    Store,
 };
 use crate::source::{Fixed, Host, Source};
 use std::collections::BTreeMap;
@@ -109,6 +110,8 @@ pub struct Settings {
     pub store: Store,
     /// `soulbox serve`.
     pub server: Server,
+    /// The command line as a client of a server.
+    pub client: Client,
     /// What is told to the operator.
     pub log: Log,
     /// Each setting with its origin, in the order of the documents.
@@ -163,6 +166,7 @@ impl Settings {
             node: Node::read(reader)?,
             store: Store::read(reader)?,
             server: Server::read(reader)?,
+            client: Client::read(reader)?,
             log: Log::read(reader)?,
             entries: Vec::new(),
             file: found.as_ref().map(|(path, _)| path.clone()),

@@ -42,6 +42,7 @@ macro_rules! section {
 }
 
 mod agent;
+mod client;
 mod execute;
 mod log;
 mod network;
@@ -55,6 +56,7 @@ mod storage;
 mod store;
 
 pub use agent::Agent;
+pub use client::Client;
 pub use execute::Execute;
 pub use log::Log;
 pub use network::Network;

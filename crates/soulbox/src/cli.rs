@@ -2,9 +2,11 @@
 
 pub(crate) mod limit;
 pub(crate) mod sandbox;
+pub(crate) mod server;
 
 use crate::cmd::{
-    bench, completion, config, doctor, ended, env, run, serve, shell, template, version,
+    bench, completion, config, create, doctor, ended, env, exec, inspect, key, kill, pause, ps,
+    resume, run, serve, shell, template, version,
 };
 use crate::environment::Environment;
 use crate::exit;
@@ -88,8 +90,24 @@ pub(crate) enum Verb {
     Serve(serve::Args),
     /// Print the variables that point E2B's SDKs to this machine's server
     Env(env::Args),
-    /// Open a shell in a fresh sandbox
+    /// Open a shell in a fresh sandbox, or in one of a server
     Shell(Box<shell::Args>),
+    /// List the sandboxes of a server
+    Ps(ps::Args),
+    /// Make a sandbox on a server
+    Create(Box<create::Args>),
+    /// Run a command in a sandbox of a server
+    Exec(exec::Args),
+    /// Show everything about a sandbox of a server
+    Inspect(inspect::Args),
+    /// Stop sandboxes of a server, with everything in memory
+    Pause(pause::Args),
+    /// Let paused sandboxes of a server go on
+    Resume(resume::Args),
+    /// End sandboxes of a server
+    Kill(kill::Args),
+    /// Make, list and remove keys of a server
+    Key(key::Args),
     /// List, build, remove and inspect templates
     Template(template::Args),
     /// Say what this machine has and lacks

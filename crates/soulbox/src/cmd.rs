@@ -3,9 +3,17 @@
 pub(crate) mod bench;
 pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod create;
 pub(crate) mod doctor;
 pub(crate) mod ended;
 pub(crate) mod env;
+pub(crate) mod exec;
+pub(crate) mod inspect;
+pub(crate) mod key;
+pub(crate) mod kill;
+pub(crate) mod pause;
+pub(crate) mod ps;
+pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod shell;
@@ -27,6 +35,14 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::Serve(args) => serve::run(global, &args),
         Verb::Env(args) => env::run(global, &args),
         Verb::Shell(args) => shell::run(global, &args),
+        Verb::Ps(args) => ps::run(global, &args),
+        Verb::Create(args) => create::run(global, &args),
+        Verb::Exec(args) => exec::run(global, &args),
+        Verb::Inspect(args) => inspect::run(global, &args),
+        Verb::Pause(args) => pause::run(global, &args),
+        Verb::Resume(args) => resume::run(global, &args),
+        Verb::Kill(args) => kill::run(global, &args),
+        Verb::Key(args) => key::run(global, &args),
         Verb::Doctor(args) => doctor::run(global, &args),
         Verb::Ended(args) => ended::run(global, &args),
         Verb::Config(args) => config::run(global, &args),
