@@ -1,5 +1,6 @@
 //! What can be asked about sandboxes, and what is answered.
 
+use crate::inside::Used;
 use crate::list::{ListQuery, Page};
 use soulbox_model::{
     Event, Isolation, Lifecycle, Limits, NetworkMode, Phases, SandboxId, SandboxRecord,
@@ -60,6 +61,10 @@ pub enum SandboxCommand {
     SetNetwork(SandboxId, Option<serde_json::Value>),
     /// What happened to it, also after its end.
     Events(SandboxId),
+    /// What it has used, by the host's own counters.
+    Usage(SandboxId),
+    /// Kill every process in it but the first, without the help of anything inside.
+    KillProcesses(SandboxId),
 }
 
 /// What is told about a sandbox.
@@ -86,6 +91,8 @@ pub enum SandboxReply {
     Page(Page),
     /// What happened.
     Events(Vec<Event>),
+    /// What it has used.
+    Usage(Used),
     /// It is done.
     Done,
 }

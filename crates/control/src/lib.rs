@@ -15,6 +15,7 @@
 //! | keys of the programming interface | [`keys`] |
 //! | tokens of sandboxes | [`token`] |
 //! | which template a client means | `template` |
+//! | what a sandbox has used, its processes | [`inside`] |
 //! | failures | [`error`] |
 
 pub mod admission;
@@ -22,6 +23,7 @@ pub mod command;
 pub mod control;
 mod create;
 pub mod error;
+pub mod inside;
 pub mod keys;
 mod life;
 pub mod list;
@@ -35,5 +37,6 @@ pub mod token;
 pub use command::{CreateRequest, SandboxCommand, SandboxReply, SandboxView};
 pub use control::Control;
 pub use error::ControlError;
+pub use inside::Used;
 pub use live::Live;
 pub use template::Building;

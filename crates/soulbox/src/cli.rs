@@ -5,8 +5,8 @@ pub(crate) mod sandbox;
 pub(crate) mod server;
 
 use crate::cmd::{
-    bench, completion, config, create, doctor, ended, env, exec, inspect, key, kill, pause, ps,
-    resume, run, serve, shell, template, version,
+    bench, completion, config, cp, create, doctor, ended, env, events, exec, inspect, key, kill,
+    logs, pause, port_forward, ps, resume, run, serve, shell, template, version,
 };
 use crate::environment::Environment;
 use crate::exit;
@@ -98,6 +98,14 @@ pub(crate) enum Verb {
     Create(Box<create::Args>),
     /// Run a command in a sandbox of a server
     Exec(exec::Args),
+    /// Copy files into and out of a sandbox of a server
+    Cp(cp::Args),
+    /// Print the log of a sandbox of a server
+    Logs(logs::Args),
+    /// Tell what happened to sandboxes of a server
+    Events(events::Args),
+    /// Reach a port of a sandbox of a server on this machine
+    PortForward(port_forward::Args),
     /// Show everything about a sandbox of a server
     Inspect(inspect::Args),
     /// Stop sandboxes of a server, with everything in memory

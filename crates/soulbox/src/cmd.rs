@@ -3,15 +3,19 @@
 pub(crate) mod bench;
 pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod doctor;
 pub(crate) mod ended;
 pub(crate) mod env;
+pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod inspect;
 pub(crate) mod key;
 pub(crate) mod kill;
+pub(crate) mod logs;
 pub(crate) mod pause;
+pub(crate) mod port_forward;
 pub(crate) mod ps;
 pub(crate) mod resume;
 pub(crate) mod run;
@@ -38,6 +42,10 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::Ps(args) => ps::run(global, &args),
         Verb::Create(args) => create::run(global, &args),
         Verb::Exec(args) => exec::run(global, &args),
+        Verb::Cp(args) => cp::run(global, &args),
+        Verb::Logs(args) => logs::run(global, &args),
+        Verb::Events(args) => events::run(global, &args),
+        Verb::PortForward(args) => port_forward::run(global, &args),
         Verb::Inspect(args) => inspect::run(global, &args),
         Verb::Pause(args) => pause::run(global, &args),
         Verb::Resume(args) => resume::run(global, &args),

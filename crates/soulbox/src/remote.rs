@@ -11,11 +11,15 @@
 //! | ids, whole or begun | [`find`] |
 //! | what a sandbox is asked to be | [`wish`] |
 //! | the way to the agent of a sandbox | [`agent`] |
+//! | a sandbox as running code sees it | [`guest`] |
+//! | a stream of events | [`follow`] |
 
 pub(crate) mod agent;
 pub(crate) mod error;
 pub(crate) mod exchange;
 pub(crate) mod find;
+pub(crate) mod follow;
+pub(crate) mod guest;
 pub(crate) mod key;
 pub(crate) mod sandbox;
 pub(crate) mod server;

@@ -35,7 +35,7 @@ pub(crate) fn routes() -> Router<Gateway> {
 }
 
 /// The id in a path. One that cannot be is one that is not there.
-fn id_of(text: &str) -> Result<SandboxId, ApiError> {
+pub(crate) fn id_of(text: &str) -> Result<SandboxId, ApiError> {
     // Older clients append the id of a client after a dash.
     let id = text.split('-').next().unwrap_or_default();
     id.parse().map_err(|_| {
@@ -82,7 +82,7 @@ pub(crate) fn one(reply: SandboxReply) -> Result<SandboxView, ApiError> {
 }
 
 /// An answer to another question: a fault of ours.
-fn unexpected(reply: &SandboxReply) -> ApiError {
+pub(crate) fn unexpected(reply: &SandboxReply) -> ApiError {
     tracing::error!(?reply, "an answer to another question");
     ApiError::new(
         StatusCode::INTERNAL_SERVER_ERROR,

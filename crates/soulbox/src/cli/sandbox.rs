@@ -74,6 +74,16 @@ impl SandboxFlags {
         })
     }
 
+    /// The template that was named.
+    pub(crate) fn template_name(&self) -> Option<&str> {
+        self.template.as_deref()
+    }
+
+    /// Whether something of the host is to be inside.
+    pub(crate) fn has_mounts(&self) -> bool {
+        !self.mounts.is_empty()
+    }
+
     fn template(&self, settings: &Settings) -> Result<TemplateName, Failure> {
         if let Some(name) = &self.template {
             return name

@@ -7,6 +7,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use soulbox_model::SandboxId;
 
+/// From here on it is taken for a whole id.
+const LONG: usize = 20;
+
 /// How many ids are told that begin alike.
 const SHOWN: usize = 5;
 
@@ -24,6 +27,28 @@ pub(crate) async fn sandbox(server: &Server, text: &str) -> Result<Met, Failure>
     let ids = all.into_iter().map(|listed| listed.sandbox_id);
     let whole = choose(&id, &ids.collect::<Vec<_>>())?;
     server.meet(&whole).await.map_err(Failure::from)
+}
+
+/// The id of a sandbox that lives, or ended not long ago.
+///
+/// # Errors
+/// As [`sandbox`].
+pub(crate) async fn known(server: &Server, text: &str) -> Result<SandboxId, Failure> {
+    let id = parse(text)?;
+    match server.meet(&id).await {
+        Err(error) if error.is_not_found() => {}
+        met => return Ok(met?.sandbox_id),
+    }
+    let live = server.list().await?;
+    let ended = server.ended().await?;
+    let word = |ended: &serde_json::Value| ended.get("sandboxID")?.as_str()?.parse().ok();
+    let mut ids: Vec<SandboxId> = live.into_iter().map(|listed| listed.sandbox_id).collect();
+    ids.extend(ended.iter().filter_map(word));
+    // One that ended long ago is in no list, but may be remembered.
+    match choose(&id, &ids) {
+        Err(failure) if failure.exit == Exit::NOT_FOUND && text.len() > LONG => Ok(id),
+        chosen => chosen,
+    }
 }
 
 /// The ids of all sandboxes that `texts` mean, each once.

@@ -35,9 +35,33 @@ pub(crate) struct Made {
     /// What is needed to talk to it.
     #[serde(flatten)]
     pub(crate) met: Met,
+    /// What it was made from.
+    pub(crate) template: String,
+    /// The level of isolation that it has.
+    pub(crate) isolation: String,
     /// Limits that nothing holds it to.
     #[serde(default)]
     pub(crate) not_enforced: Vec<String>,
+    /// Where the time of its create went.
+    #[serde(default)]
+    pub(crate) phases: Vec<Phase>,
+    /// What it may use.
+    pub(crate) limits: MadeLimits,
+}
+
+/// A step of a create, in microseconds.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Phase {
+    pub(crate) step: String,
+    pub(crate) us: u64,
+}
+
+/// What a sandbox may use, as far as it is told here.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MadeLimits {
+    /// The most memory, in bytes.
+    pub(crate) memory_max_bytes: u64,
 }
 
 impl Wish {
