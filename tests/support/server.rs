@@ -32,6 +32,7 @@ impl Server {
             .command(arguments)
             .env("SOULBOX_STORAGE_BACKEND", "memory")
             .env("SOULBOX_POOL_PARKED", "1")
+            .env("SOULBOX_SERVER_END_ON_STOP", "true")
             .envs(variables.iter().copied())
             .stderr(log)
             .stdout(Stdio::piped())
