@@ -21,6 +21,7 @@ mod mount;
 mod output;
 mod rootless;
 mod run;
+mod server;
 mod shell;
 mod survival;
 mod template;

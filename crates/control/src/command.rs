@@ -1,8 +1,9 @@
 //! What can be asked about sandboxes, and what is answered.
 
-use crate::hub::Happened;
 use crate::commands::{NewCommand, OutputPiece};
+use crate::hub::Happened;
 use crate::idempotency::Once;
+use crate::inside::Used;
 use crate::list::{ListQuery, Page};
 use crate::samples::Sample;
 use soulbox_model::{
@@ -105,6 +106,10 @@ pub enum SandboxCommand {
         /// At most so many bytes.
         limit: usize,
     },
+    /// What it has used, by the host's own counters.
+    Usage(SandboxId),
+    /// Kill every process in it but the first, without the help of anything inside.
+    KillProcesses(SandboxId),
 }
 
 /// What is told about a sandbox.
@@ -143,6 +148,8 @@ pub enum SandboxReply {
     Commands(Vec<CommandRecord>),
     /// Output of a command.
     Output(Box<OutputPiece>),
+    /// What it has used.
+    Usage(Used),
     /// It is done.
     Done,
 }

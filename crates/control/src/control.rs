@@ -181,6 +181,11 @@ impl Control {
                 self.keep(&live, event(EventKind::NetworkSet, "")).await?;
                 Ok(SandboxReply::Done)
             }
+            SandboxCommand::Usage(id) => Ok(SandboxReply::Usage(self.used(team, &id).await?)),
+            SandboxCommand::KillProcesses(id) => {
+                self.kill_processes(team, &id).await?;
+                Ok(SandboxReply::Done)
+            }
             SandboxCommand::Events(id) => {
                 let events = self.records.events(team, &id).await?;
                 Ok(SandboxReply::Events(events))

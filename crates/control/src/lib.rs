@@ -19,6 +19,7 @@
 //! | keys of the programming interface | [`keys`] |
 //! | tokens of sandboxes | [`token`] |
 //! | which template a client means | `template` |
+//! | what a sandbox has used, its processes | [`inside`] |
 //! | failures | [`error`] |
 
 pub mod admission;
@@ -29,6 +30,7 @@ mod create;
 pub mod error;
 pub mod hub;
 pub mod idempotency;
+pub mod inside;
 pub mod keys;
 mod life;
 pub mod list;
@@ -49,6 +51,7 @@ pub use control::Control;
 pub use error::ControlError;
 pub use hub::Happened;
 pub use idempotency::Once;
+pub use inside::Used;
 pub use live::Live;
 pub use samples::Sample;
 pub use template::Building;

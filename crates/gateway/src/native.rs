@@ -3,15 +3,21 @@
 //! | What | File |
 //! |---|---|
 //! | sandboxes that live and that ended, with what they use | `sandboxes` |
+//! | making a sandbox, with its limits | `create` |
+//! | what a sandbox has used, its processes | `usage` |
 //! | commands that happen once | `commands` |
+//! | a port of a sandbox, byte for byte | `tcp` |
 //! | what happens, once and followed | `events` |
 //! | a terminal over a WebSocket | `terminal` |
 
 mod commands;
+mod create;
 mod events;
 mod query;
 mod sandboxes;
+mod tcp;
 mod terminal;
+mod usage;
 
 use crate::door::Gateway;
 use axum::Router;
@@ -23,4 +29,7 @@ pub(crate) fn routes() -> Router<Gateway> {
         .merge(commands::routes())
         .merge(events::routes())
         .merge(terminal::routes())
+        .merge(create::routes())
+        .merge(usage::routes())
+        .merge(tcp::routes())
 }

@@ -10,12 +10,14 @@
 //! | what is run, read from the host | [`program`] |
 //! | its commands | [`plan`] |
 //! | what this needs of a sandbox | [`guest`] |
+//! | what of that an agent does | [`agent`] |
 //! | where output goes | [`output`] |
 //! | what ends a run from outside: time, output, a request | [`watch`] |
 //! | one command, from start to end | `process` |
 //! | why it ended | [`outcome`] |
 //! | files in and out | [`transfer`] |
 
+pub mod agent;
 pub mod guest;
 pub mod outcome;
 pub mod output;

@@ -3,7 +3,7 @@
 use crate::file;
 use crate::reader::{Entry, Origin, Reader};
 use crate::section::{
-    Agent, Commands, Execute, Log, Network, Node, Paths, Pool, Sandbox, Server, Spawner, Storage,
+    Agent, Client, Commands, Execute, Log, Network, Node, Paths, Pool, Sandbox, Server, Spawner, Storage,
     Store,
 };
 use crate::source::{Fixed, Host, Source};
@@ -112,6 +112,8 @@ pub struct Settings {
     pub server: Server,
     /// Recorded commands, and requests with an `Idempotency-Key`.
     pub commands: Commands,
+    /// The command line as a client of a server.
+    pub client: Client,
     /// What is told to the operator.
     pub log: Log,
     /// Each setting with its origin, in the order of the documents.
@@ -167,6 +169,7 @@ impl Settings {
             store: Store::read(reader)?,
             server: Server::read(reader)?,
             commands: Commands::read(reader)?,
+            client: Client::read(reader)?,
             log: Log::read(reader)?,
             entries: Vec::new(),
             file: found.as_ref().map(|(path, _)| path.clone()),

@@ -42,6 +42,7 @@ macro_rules! section {
 }
 
 mod agent;
+mod client;
 mod commands;
 mod execute;
 mod log;
@@ -56,6 +57,7 @@ mod storage;
 mod store;
 
 pub use agent::Agent;
+pub use client::Client;
 pub use commands::Commands;
 pub use execute::Execute;
 pub use log::Log;

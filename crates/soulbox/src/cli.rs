@@ -2,9 +2,11 @@
 
 pub(crate) mod limit;
 pub(crate) mod sandbox;
+pub(crate) mod server;
 
 use crate::cmd::{
-    bench, ca, completion, config, doctor, ended, env, run, serve, shell, template, version,
+    bench, ca, completion, config, cp, create, doctor, ended, env, events, exec, inspect, key, kill,
+    logs, pause, port_forward, ps, resume, run, serve, shell, template, version,
 };
 use crate::environment::Environment;
 use crate::exit;
@@ -90,8 +92,32 @@ pub(crate) enum Verb {
     Env(env::Args),
     /// Show the server's certificate authority and how to trust it
     Ca(ca::Args),
-    /// Open a shell in a fresh sandbox
+    /// Open a shell in a fresh sandbox, or in one of a server
     Shell(Box<shell::Args>),
+    /// List the sandboxes of a server
+    Ps(ps::Args),
+    /// Make a sandbox on a server
+    Create(Box<create::Args>),
+    /// Run a command in a sandbox of a server
+    Exec(exec::Args),
+    /// Copy files into and out of a sandbox of a server
+    Cp(cp::Args),
+    /// Print the log of a sandbox of a server
+    Logs(logs::Args),
+    /// Tell what happened to sandboxes of a server
+    Events(events::Args),
+    /// Reach a port of a sandbox of a server on this machine
+    PortForward(port_forward::Args),
+    /// Show everything about a sandbox of a server
+    Inspect(inspect::Args),
+    /// Stop sandboxes of a server, with everything in memory
+    Pause(pause::Args),
+    /// Let paused sandboxes of a server go on
+    Resume(resume::Args),
+    /// End sandboxes of a server
+    Kill(kill::Args),
+    /// Make, list and remove keys of a server
+    Key(key::Args),
     /// List, build, remove and inspect templates
     Template(template::Args),
     /// Say what this machine has and lacks

@@ -4,9 +4,21 @@ pub(crate) mod bench;
 pub(crate) mod ca;
 pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod cp;
+pub(crate) mod create;
 pub(crate) mod doctor;
 pub(crate) mod ended;
 pub(crate) mod env;
+pub(crate) mod events;
+pub(crate) mod exec;
+pub(crate) mod inspect;
+pub(crate) mod key;
+pub(crate) mod kill;
+pub(crate) mod logs;
+pub(crate) mod pause;
+pub(crate) mod port_forward;
+pub(crate) mod ps;
+pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod shell;
@@ -29,6 +41,18 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::Ca(args) => ca::run(global, &args),
         Verb::Env(args) => env::run(global, &args),
         Verb::Shell(args) => shell::run(global, &args),
+        Verb::Ps(args) => ps::run(global, &args),
+        Verb::Create(args) => create::run(global, &args),
+        Verb::Exec(args) => exec::run(global, &args),
+        Verb::Cp(args) => cp::run(global, &args),
+        Verb::Logs(args) => logs::run(global, &args),
+        Verb::Events(args) => events::run(global, &args),
+        Verb::PortForward(args) => port_forward::run(global, &args),
+        Verb::Inspect(args) => inspect::run(global, &args),
+        Verb::Pause(args) => pause::run(global, &args),
+        Verb::Resume(args) => resume::run(global, &args),
+        Verb::Kill(args) => kill::run(global, &args),
+        Verb::Key(args) => key::run(global, &args),
         Verb::Doctor(args) => doctor::run(global, &args),
         Verb::Ended(args) => ended::run(global, &args),
         Verb::Config(args) => config::run(global, &args),

@@ -21,8 +21,9 @@ Exit codes:
   247       the output limit was reached
   248       ended on request: Ctrl-C, SIGTERM, SIGHUP
   249       a fault in SoulBox
+  250       no server answers, or it refuses the key or fails
 The code's own exit code passes through whatever it is; --json tells the cause apart.
-Verbs other than run and shell exit with 1 when their answer is no.";
+Verbs other than run, shell and exec exit with 1 when their answer is no.";
 
 impl Exit {
     /// Everything went well.
@@ -51,6 +52,8 @@ impl Exit {
     pub(crate) const KILLED: Self = Self(248);
     /// A fault in SoulBox.
     pub(crate) const INTERNAL: Self = Self(249);
+    /// No server answers, or it refuses the key or fails.
+    pub(crate) const SERVER: Self = Self(250);
 
     /// The exit of a run that ended for `cause`, with the code's own `exit_code` or `signal`.
     pub(crate) fn of_run(cause: Cause, exit_code: Option<i32>, signal: Option<i32>) -> Self {
@@ -113,6 +116,7 @@ mod tests {
             Exit::TOO_MUCH_OUTPUT,
             Exit::KILLED,
             Exit::INTERNAL,
+            Exit::SERVER,
         ] {
             let line = format!("\n  {}       ", exit.code());
             assert!(HELP.contains(&line), "{}", exit.code());

@@ -94,7 +94,7 @@ impl Failure {
 
 /// The text without control characters: what a sandbox or a file said may be part of it, and no
 /// escape of theirs may reach the terminal.
-fn safe(text: &str) -> String {
+pub(crate) fn safe(text: &str) -> String {
     let kept = |c: char| {
         if c.is_control() && c != '\n' {
             '\u{fffd}'

@@ -5,6 +5,8 @@
 //! | flags and verbs | [`cli`] |
 //! | what each verb does | [`cmd`] |
 //! | starting the engine, and what its errors mean | [`engine`] |
+//! | a running server, as a client of it | [`remote`] |
+//! | a command in a sandbox, at our own terminal | [`session`] |
 //! | Ctrl-C and its kin | [`signal`] |
 //! | what the exit codes mean | [`exit`] |
 //! | how a failure is told | [`failure`] |
@@ -19,6 +21,8 @@ mod engine;
 mod environment;
 mod exit;
 mod failure;
+mod remote;
+mod session;
 mod signal;
 mod terminal;
 

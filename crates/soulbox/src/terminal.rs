@@ -113,6 +113,12 @@ impl Progress {
         Self::styled(ProgressBar::new(length), template, message)
     }
 
+    /// Shows a bar of `total` bytes, how fast they come and the time that is left.
+    pub(crate) fn bytes(total: u64) -> Self {
+        let template = "[{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
+        Self::styled(ProgressBar::new(total), template, "")
+    }
+
     /// Shows `message` and how much of a hundred is done.
     pub(crate) fn percent(message: &str) -> Self {
         Self::styled(

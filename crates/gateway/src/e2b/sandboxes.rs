@@ -8,7 +8,7 @@ mod metrics;
 pub(crate) mod network;
 pub(crate) mod pause;
 pub(crate) mod timeout;
-mod view;
+pub(crate) mod view;
 
 use crate::auth::Team;
 use crate::door::Gateway;
@@ -51,7 +51,7 @@ pub(crate) fn id_of(text: &str) -> Result<SandboxId, ApiError> {
 }
 
 /// Seconds as clients send them.
-fn seconds(field: &'static str, seconds: i64) -> Result<Duration, ApiError> {
+pub(crate) fn seconds(field: &'static str, seconds: i64) -> Result<Duration, ApiError> {
     let seconds = u64::try_from(seconds)
         .map_err(|_| ApiError::bad(format!("{field}: {seconds} is less than 0")))?;
     Ok(Duration::from_secs(seconds))
@@ -80,7 +80,7 @@ async fn kill(
 }
 
 /// The one sandbox of a reply.
-fn one(reply: SandboxReply) -> Result<SandboxView, ApiError> {
+pub(crate) fn one(reply: SandboxReply) -> Result<SandboxView, ApiError> {
     match reply {
         SandboxReply::Sandbox(view) | SandboxReply::Resumed(view) => Ok(*view),
         _ => Err(unexpected()),

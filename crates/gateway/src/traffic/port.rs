@@ -10,10 +10,12 @@
 //! | connections that are kept, and how many there may be | [`kept`] |
 //! | the body of an answer, and whether its end is its end | [`answer`] |
 //! | what follows a change of protocol | [`upgrade`] |
+//! | a connection without HTTP | [`tcp`] |
 
 mod answer;
 pub(crate) mod kept;
 mod link;
+pub(crate) mod tcp;
 mod upgrade;
 
 use super::forward::{self, TRAFFIC_TOKEN};

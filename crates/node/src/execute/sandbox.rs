@@ -1,119 +1,20 @@
 //! A live sandbox as a [`Guest`]: by its agent, and by the host's own counters.
 
-use crate::execute::guest::{Command, Control, End, Event, Events, Guest, GuestError, Input};
+use crate::execute::agent::{self, AgentControl, AgentEvents};
+use crate::execute::guest::{Command, Guest, GuestError, Input};
 use crate::sandbox::Sandbox;
-use bytes::Bytes;
-use soulbox_runtime::agent_client::{
-    AgentClient, AgentError, InputStream, ProcessEvent, ProcessStream, StartRequest,
-};
-use soulbox_wire::envd::process::Signal;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::Mutex;
-
-/// Where programs are looked for: the agent's own list.
-const PATH: [&str; 6] = [
-    "/usr/local/sbin",
-    "/usr/local/bin",
-    "/usr/sbin",
-    "/usr/bin",
-    "/sbin",
-    "/bin",
-];
-
-/// The most of the agent's words that are passed on, in characters.
-const WORDS: usize = 300;
-
-/// HTTP's number for a full disk.
-const INSUFFICIENT_STORAGE: u16 = 507;
-
-/// What a process of a sandbox does.
-pub struct SandboxEvents(ProcessStream);
-
-/// The way to a process of a sandbox.
-pub struct SandboxControl {
-    client: AgentClient,
-    pid: u32,
-    input: Mutex<Option<InputStream>>,
-}
-
-impl Events for SandboxEvents {
-    async fn next(&mut self) -> Result<Event, GuestError> {
-        let gone = || GuestError::Gone("the process was not told to have ended".into());
-        match self.0.next().await.map_err(told)?.ok_or_else(gone)? {
-            ProcessEvent::Stdout(bytes) | ProcessEvent::Terminal(bytes) => Ok(Event::Stdout(bytes)),
-            ProcessEvent::Stderr(bytes) => Ok(Event::Stderr(bytes)),
-            ProcessEvent::End(end) => Ok(Event::End(match end.signal {
-                Some(signal) => End::Signalled(signal),
-                None => End::Exited(end.exit_code),
-            })),
-        }
-    }
-}
-
-impl Control for SandboxControl {
-    async fn write(&self, bytes: Bytes) -> Result<(), GuestError> {
-        let mut input = self.input.lock().await;
-        if input.is_none() {
-            *input = Some(
-                self.client
-                    .stream_input(self.pid, false)
-                    .await
-                    .map_err(told)?,
-            );
-        }
-        match input.as_mut() {
-            Some(stream) => stream.send(&bytes).await.map_err(told),
-            None => Ok(()),
-        }
-    }
-
-    async fn close(&self) -> Result<(), GuestError> {
-        if let Some(stream) = self.input.lock().await.take() {
-            stream.finish().await.map_err(told)?;
-        }
-        self.client.close_stdin(self.pid).await.map_err(told)
-    }
-
-    async fn kill(&self) -> Result<(), GuestError> {
-        self.client
-            .signal(self.pid, Signal::Kill)
-            .await
-            .map_err(told)
-    }
-}
+use tokio::io::AsyncWrite;
 
 impl Guest for Sandbox {
-    type Events = SandboxEvents;
-    type Control = SandboxControl;
+    type Events = AgentEvents;
+    type Control = AgentControl;
 
     fn template(&self) -> String {
         Sandbox::template(self).to_string()
     }
 
-    async fn start(
-        &self,
-        command: &Command,
-    ) -> Result<(SandboxEvents, SandboxControl), GuestError> {
-        let (program, arguments) = match command.words.split_first() {
-            Some((program, arguments)) => (program.clone(), arguments.to_vec()),
-            None => return Err(GuestError::Refused("no program was named".to_owned())),
-        };
-        let request = StartRequest {
-            cmd: program,
-            args: arguments,
-            envs: command.variables.clone(),
-            cwd: command.workdir.clone(),
-            user: command.user.clone(),
-            stdin: command.stdin,
-            ..StartRequest::default()
-        };
-        let stream = self.agent().start(&request).await.map_err(told)?;
-        let control = SandboxControl {
-            client: self.agent().clone(),
-            pid: stream.pid(),
-            input: Mutex::new(None),
-        };
-        Ok((SandboxEvents(stream), control))
+    async fn start(&self, command: &Command) -> Result<(AgentEvents, AgentControl), GuestError> {
+        agent::start(self.agent(), None, command).await
     }
 
     async fn write_file(
@@ -122,11 +23,7 @@ impl Guest for Sandbox {
         user: Option<&str>,
         content: Input,
     ) -> Result<(), GuestError> {
-        let written = match content {
-            Input::Bytes(bytes) => self.agent().write_file(path, user, bytes).await,
-            Input::Reader(reader) => self.agent().write_file_from(path, user, reader, None).await,
-        };
-        written.map(drop).map_err(told)
+        agent::write_file(self.agent(), path, user, content).await
     }
 
     async fn read_file(
@@ -136,30 +33,11 @@ impl Guest for Sandbox {
         to: &mut (dyn AsyncWrite + Send + Unpin),
         limit: u64,
     ) -> Result<(), GuestError> {
-        let mut stream = self
-            .agent()
-            .read_file(path, user, limit)
-            .await
-            .map_err(told)?;
-        while let Some(bytes) = stream.next().await.map_err(told)? {
-            to.write_all(&bytes).await.map_err(GuestError::Host)?;
-        }
-        Ok(())
+        agent::read_file(self.agent(), path, user, to, limit).await
     }
 
     async fn has_program(&self, name: &str) -> Result<bool, GuestError> {
-        for directory in PATH {
-            match self
-                .agent()
-                .stat(&format!("{directory}/{name}"), None)
-                .await
-            {
-                Ok(_) => return Ok(true),
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(told(error)),
-            }
-        }
-        Ok(false)
+        agent::has_program(self.agent(), name).await
     }
 
     async fn kill_all(&self) -> Result<(), GuestError> {
@@ -178,55 +56,5 @@ impl Guest for Sandbox {
 
     async fn disk_is_full(&self) -> bool {
         Sandbox::disk_is_full(self)
-    }
-}
-
-/// What went wrong, as running code tells it apart.
-fn told(error: AgentError) -> GuestError {
-    match error {
-        AgentError::Status { status, .. } if status.as_u16() == INSUFFICIENT_STORAGE => {
-            GuestError::DiskFull
-        }
-        AgentError::TooLarge { limit, .. } => GuestError::TooLarge { limit },
-        AgentError::Source(error) => GuestError::Host(error),
-        error if error.is_not_found() => GuestError::NotFound(words(&error)),
-        AgentError::Rpc(_) | AgentError::Status { .. } => GuestError::Refused(words(&error)),
-        error => GuestError::Gone(Box::new(error)),
-    }
-}
-
-fn words(error: &AgentError) -> String {
-    let text = match error {
-        AgentError::Rpc(error) => error.message.clone(),
-        AgentError::Status { message, .. } => message.clone(),
-        other => other.to_string(),
-    };
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(WORDS)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use soulbox_wire::connect::{Code, RpcError};
-
-    #[test]
-    fn refusals_are_told_apart_and_cleaned() {
-        let refused = RpcError::new(
-            Code::InvalidArgument,
-            format!("\x1b[2J{}", "x".repeat(5000)),
-        );
-        let GuestError::Refused(words) = told(refused.into()) else {
-            panic!()
-        };
-        assert!(words.len() <= WORDS && !words.contains('\x1b'), "{words}");
-        let absent = RpcError::new(Code::NotFound, "path '/x' does not exist");
-        assert!(matches!(told(absent.into()), GuestError::NotFound(_)));
-        assert!(matches!(
-            told(AgentError::Broken(String::new())),
-            GuestError::Gone(_)
-        ));
     }
 }

@@ -49,6 +49,11 @@ impl LimitFlags {
         self.disk.is_some()
     }
 
+    /// The first flag that was given.
+    pub(crate) fn first(&self) -> Option<&'static str> {
+        self.flags().first().map(|flag| flag.flag)
+    }
+
     /// The flags that were given, as settings.
     pub(crate) fn flags(&self) -> Vec<Flag> {
         let all = [

@@ -45,6 +45,20 @@ pub(crate) struct SandboxFlags {
 }
 
 impl SandboxFlags {
+    /// The first flag that says what a fresh sandbox is to be, if one was given.
+    pub(crate) fn of_a_fresh_one(&self) -> Option<&'static str> {
+        [
+            ("--template", self.template.is_some()),
+            ("--mount", !self.mounts.is_empty()),
+            (
+                self.limits.first().unwrap_or("--cpu"),
+                self.limits.first().is_some(),
+            ),
+        ]
+        .iter()
+        .find_map(|(flag, given)| given.then_some(*flag))
+    }
+
     /// The sandbox that the flags ask for.
     pub(crate) fn spec(&self, settings: &Settings) -> Result<SandboxSpec, Failure> {
         Ok(SandboxSpec {
@@ -58,6 +72,16 @@ impl SandboxFlags {
                 .map(|text| mount(text))
                 .collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The template that was named.
+    pub(crate) fn template_name(&self) -> Option<&str> {
+        self.template.as_deref()
+    }
+
+    /// Whether something of the host is to be inside.
+    pub(crate) fn has_mounts(&self) -> bool {
+        !self.mounts.is_empty()
     }
 
     fn template(&self, settings: &Settings) -> Result<TemplateName, Failure> {
@@ -100,7 +124,8 @@ fn mount(text: &str) -> Result<Mount, Failure> {
     Ok(mount)
 }
 
-fn variable(text: &str) -> Result<(String, String), Failure> {
+/// Reads `NAME=VALUE`, or `NAME` for a variable of this shell.
+pub(crate) fn variable(text: &str) -> Result<(String, String), Failure> {
     let refuse = |why: &str| Failure::new(Exit::USAGE, format!("--env {text:?}: {why}"));
     let (name, value) = match text.split_once('=') {
         Some((name, value)) => (name, value.to_owned()),

@@ -2,25 +2,30 @@
 
 mod report;
 mod sink;
+mod there;
 
 use crate::cli::Global;
 use crate::cli::sandbox::SandboxFlags;
+use crate::cli::server::ServerFlags;
 use crate::engine;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
+use crate::remote;
 use crate::signal::Stop;
 use crate::terminal::{self, Progress};
-use report::Report;
+use report::{About, Report};
 use sink::Passing;
 use soulbox_model::{Cause, Language, LanguageError, SandboxSpec};
 use soulbox_node::execute::program::Bounds;
 use soulbox_node::execute::{
-    Capture, Download, ExecuteError, Execution, Outcome, Program, ProgramError, Upload, execute,
+    Capture, Download, ExecuteError, Execution, Guest, Outcome, Program, ProgramError, Upload,
+    execute,
 };
 use soulbox_node::{Node, Sandbox, Usage};
 use soulbox_settings::{Flag, Settings};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use there::There;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,7 +34,8 @@ Examples:
   soulbox run -l bash -c 'echo $0 $@' -- a b
   curl -s https://example.org/x.py | soulbox run -
   soulbox run my_project/ --file data.csv:data.csv --output plot.png:plot.png
-  soulbox run --network internet --timeout 30s --memory 512M --json fetch.py";
+  soulbox run --network internet --timeout 30s --memory 512M --json fetch.py
+  soulbox run --server http://127.0.0.1:3000 script.py";
 
 /// Flags of `soulbox run`.
 #[derive(Debug, clap::Args)]
@@ -66,13 +72,20 @@ pub(crate) struct Args {
     /// What the sandbox is.
     #[command(flatten)]
     sandbox: SandboxFlags,
+    /// Which server.
+    #[command(flatten)]
+    server: ServerFlags,
 }
 
 /// Runs the code; its exit code becomes the program's.
 pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let done = prepare(global, args).and_then(|job| {
+        let place = match &job.place {
+            Place::Here(spec) => spec,
+            Place::There(there) => return remote::block_on(there.run(&job)),
+        };
         let runtime = engine::runtime()?;
-        let done = runtime.block_on(job.run());
+        let done = runtime.block_on(job.run(place));
         // A read of stdin that nobody ends must not keep the program.
         runtime.shutdown_background();
         done
@@ -89,10 +102,18 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
 /// Everything that is known before a sandbox is made.
 struct Job {
     settings: Settings,
-    spec: SandboxSpec,
+    place: Place,
     execution: Execution,
     reads_stdin: bool,
     json: bool,
+}
+
+/// Where the sandbox is made.
+enum Place {
+    /// By an engine of our own.
+    Here(SandboxSpec),
+    /// By a server.
+    There(Box<There>),
 }
 
 fn prepare(global: &Global, args: &Args) -> Result<Job, Failure> {
@@ -127,7 +148,10 @@ fn prepare(global: &Global, args: &Args) -> Result<Job, Failure> {
         ));
     }
     Ok(Job {
-        spec: args.sandbox.spec(&settings)?,
+        place: match settings.client.url.is_empty() {
+            true => Place::Here(args.sandbox.spec(&settings)?),
+            false => Place::There(Box::new(There::new(args, &settings)?)),
+        },
         settings,
         execution,
         reads_stdin,
@@ -139,6 +163,7 @@ impl Args {
     fn flags(&self) -> Vec<Flag> {
         let mut flags = engine::without_pools();
         flags.extend(self.sandbox.limits.flags());
+        flags.extend(self.server.flags());
         let own = [
             ("sandbox.timeout", "--timeout", &self.timeout),
             ("sandbox.output", "--max-output", &self.max_output),
@@ -223,15 +248,15 @@ fn upload(text: &str, settings: &Settings) -> Result<Upload, Failure> {
 }
 
 impl Job {
-    async fn run(self) -> Result<Exit, Failure> {
+    async fn run(&self, spec: &SandboxSpec) -> Result<Exit, Failure> {
         let stop = Stop::listen()?;
-        let template = self.spec.template.clone();
+        let template = &spec.template;
         let progress = Progress::spinner(&format!("starting a sandbox of template {template}"));
         let node = engine::start(self.settings.clone()).await?;
         let user = self.execution.user.as_deref();
         let create = async {
             engine::check_user(&node, user)?;
-            engine::create(&node, self.spec.clone()).await
+            engine::create(&node, spec.clone()).await
         };
         let made = tokio::select! {
             made = create => Some(made),
@@ -248,18 +273,9 @@ impl Job {
     }
 
     async fn run_in(&self, node: &Node, sandbox: Sandbox, stop: &Stop) -> Result<Exit, Failure> {
-        let stdin = (self.reads_stdin && terminal::stdin_may_be_read()).then(tokio::io::stdin);
+        let (ended, capture) = self.execute(&sandbox, stop).await;
         let execution = &self.execution;
-        let (ended, capture) = if self.json {
-            let mut capture = Capture::default();
-            let ended = execute(&sandbox, execution, stdin, &mut capture, stop.wait()).await;
-            (ended, capture)
-        } else {
-            let mut passing = Passing::default();
-            let ended = execute(&sandbox, execution, stdin, &mut passing, stop.wait()).await;
-            (ended, Capture::default())
-        };
-        let report = Report::of(&sandbox, node, execution);
+        let report = Report::of(About::here(&sandbox, node), execution);
         let lost = ended.is_err() && was_lost(&sandbox).await;
         let usage = sandbox.destroy().await;
         if lost {
@@ -269,6 +285,24 @@ impl Job {
         }
         let outcome = ended.map_err(|error| failed(&error, execution))?;
         self.tell(report, &outcome, usage, &capture)
+    }
+
+    /// Runs the code in a sandbox, wherever that is.
+    async fn execute(
+        &self,
+        guest: &impl Guest,
+        stop: &Stop,
+    ) -> (Result<Outcome, ExecuteError>, Capture) {
+        let stdin = (self.reads_stdin && terminal::stdin_may_be_read()).then(tokio::io::stdin);
+        let mut capture = Capture::default();
+        let execution = &self.execution;
+        let ended = if self.json {
+            execute(guest, execution, stdin, &mut capture, stop.wait()).await
+        } else {
+            let mut passing = Passing::default();
+            execute(guest, execution, stdin, &mut passing, stop.wait()).await
+        };
+        (ended, capture)
     }
 
     /// Tells how it ended and gives the exit code.
@@ -296,7 +330,6 @@ impl Job {
 
     /// Says on stderr what the code itself could not say.
     fn explain(&self, report: &Report, outcome: &Outcome) {
-        let limits = &self.spec.limits;
         let (what, help) = match outcome.cause {
             Cause::Exited | Cause::Signalled | Cause::Killed => return,
             Cause::TimedOut => {
@@ -307,8 +340,8 @@ impl Job {
                 )
             }
             Cause::OutOfMemory => {
-                let mut what = format!("the memory limit of {} was reached", limits.memory_max);
-                if let Some(kill) = &report.memory_kill {
+                let mut what = format!("the memory limit of {} was reached", report.about.memory);
+                if let Some(kill) = &report.about.memory_kill {
                     let name = kill.process.escape_debug();
                     what = format!("{what}: Linux ended \"{name}\", which held {}", kill.held);
                 }

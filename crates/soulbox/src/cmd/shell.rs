@@ -1,53 +1,57 @@
-//! `soulbox shell`: a terminal in a fresh sandbox.
-
-mod raw;
+//! `soulbox shell`: a terminal in a fresh sandbox, or in one of a server.
 
 use crate::cli::Global;
 use crate::cli::sandbox::SandboxFlags;
+use crate::cli::server::ServerFlags;
 use crate::engine;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::remote::agent::Way;
+use crate::remote::{self, find};
+use crate::session::{self, Session};
 use crate::signal::Stop;
-use crate::terminal::{self, Progress};
-use raw::Raw;
-use soulbox_model::{Cause, SandboxSpec};
-use soulbox_node::Sandbox;
-use soulbox_runtime::agent_client::{
-    AgentClient, AgentError, InputStream, ProcessEnd, ProcessEvent, ProcessStream, StartRequest,
-};
+use crate::terminal::Progress;
+use soulbox_model::SandboxSpec;
+use soulbox_runtime::agent_client::StartRequest;
 use soulbox_settings::Settings;
-use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::signal::unix::{SignalKind, signal};
 
 const EXAMPLES: &str = "\
 Examples:
   soulbox shell
   soulbox shell --network internet --mount .:/home/user/src
   soulbox shell --user root
-  soulbox shell -- python3 -q";
+  soulbox shell -- python3 -q
+  soulbox shell i3f9
+
+With an ID the shell is in that sandbox of a server, which goes on when the shell ends.";
 
 /// The shell that is started when no command is named.
 const SHELL: [&str; 2] = ["/bin/bash", "-l"];
-
-/// How much input is read at once: what a person types or pastes.
-const INPUT: usize = 16 * 1024;
 
 /// Flags of `soulbox shell`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
+    /// A sandbox of a server, by its id or how that begins [default: a fresh sandbox of this machine]
+    #[arg(value_name = "ID")]
+    id: Option<String>,
     /// The command instead of a shell
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
     /// What the sandbox is.
     #[command(flatten)]
     sandbox: SandboxFlags,
+    /// Which server.
+    #[command(flatten)]
+    server: ServerFlags,
 }
 
 /// Opens the shell; its exit code becomes the program's.
 pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
+    let request = request(args)?;
+    if let Some(id) = &args.id {
+        return attach(global, args, id, &request);
+    }
     let mut flags = engine::without_pools();
     flags.extend(args.sandbox.limits.flags());
     let mut settings = global.settings(flags)?;
@@ -55,11 +59,30 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         engine::keep_in_memory(&mut settings);
     }
     let spec = args.sandbox.spec(&settings)?;
-    let request = request(args)?;
     let runtime = engine::runtime()?;
     let done = runtime.block_on(open(settings, spec, request));
     runtime.shutdown_background();
     done
+}
+
+/// Opens it in a sandbox that a server has.
+fn attach(global: &Global, args: &Args, id: &str, request: &StartRequest) -> Result<Exit, Failure> {
+    if let Some(flag) = args.sandbox.of_a_fresh_one() {
+        let what = format!("{flag} is for a fresh sandbox, and {id} is there already");
+        return Err(Failure::new(Exit::USAGE, what).help("leave out one of them"));
+    }
+    let (settings, server) = args.server.open(global)?;
+    remote::block_on(async {
+        let sandbox = find::sandbox(&server, id).await?;
+        let way = Way::to(&server, &sandbox, &settings.agent)?;
+        let session = Session {
+            client: &way.client,
+            pieces: Some(&way.input),
+            request,
+            passes_signals: true,
+        };
+        session.run().await
+    })
 }
 
 fn request(args: &Args) -> Result<StartRequest, Failure> {
@@ -67,27 +90,16 @@ fn request(args: &Args) -> Result<StartRequest, Failure> {
         true => SHELL.map(str::to_owned).to_vec(),
         false => args.command.clone(),
     };
-    let mut variables = args.sandbox.variables()?;
-    if let Some(term) = std::env::var_os("TERM").and_then(|term| term.into_string().ok()) {
-        variables.entry("TERM".to_owned()).or_insert(term);
-    }
     Ok(StartRequest {
         cmd: words.first().cloned().unwrap_or_default(),
         args: words.into_iter().skip(1).collect(),
-        envs: defaults(variables),
+        envs: session::with_defaults(args.sandbox.variables()?),
         cwd: args.sandbox.workdir.clone(),
         user: args.sandbox.user.clone(),
         stdin: true,
-        pty: raw::size().filter(|_| io::stdin().is_terminal()),
+        pty: session::terminal_size(),
         ..StartRequest::default()
     })
-}
-
-fn defaults(mut variables: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    variables
-        .entry("LANG".to_owned())
-        .or_insert_with(|| "C.UTF-8".to_owned());
-    variables
 }
 
 async fn open(
@@ -103,8 +115,14 @@ async fn open(
     let done = match made {
         Err(failure) => Err(failure),
         Ok(sandbox) => {
+            let session = Session {
+                client: sandbox.agent(),
+                pieces: None,
+                request: &request,
+                passes_signals: false,
+            };
             let done = tokio::select! {
-                done = talk(&sandbox, &request) => done,
+                done = session.run() => done,
                 () = stop.wait() => Ok(Exit::KILLED),
             };
             sandbox.destroy().await;
@@ -113,90 +131,4 @@ async fn open(
     };
     node.stop().await;
     done
-}
-
-/// Connects the terminal with the shell until the shell ends.
-async fn talk(sandbox: &Sandbox, request: &StartRequest) -> Result<Exit, Failure> {
-    let client = sandbox.agent();
-    let has_terminal = request.pty.is_some();
-    let stream = client.start(request).await.map_err(|error| {
-        let doing = format!("cannot start {}", request.cmd);
-        Failure::new(Exit::NOT_FOUND, doing).because(&error)
-    })?;
-    let pid = stream.pid();
-    // Only now: messages until here are for a terminal as it was.
-    let _raw = has_terminal.then(Raw::enter).transpose().map_err(|error| {
-        Failure::new(Exit::INTERNAL, "cannot set up the terminal").because(&error)
-    })?;
-    let end = tokio::select! {
-        end = print(stream) => end?,
-        never = type_in(client, pid, has_terminal) => never,
-        never = resize(client, pid), if has_terminal => never,
-    };
-    let cause = match end.signal {
-        Some(_) => Cause::Signalled,
-        None => Cause::Exited,
-    };
-    Ok(Exit::of_run(cause, Some(end.exit_code), end.signal))
-}
-
-/// Prints what the shell prints; gives its end.
-async fn print(mut stream: ProcessStream) -> Result<ProcessEnd, Failure> {
-    let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
-    loop {
-        let written = match stream.next().await.map_err(|error| lost(&error))? {
-            Some(ProcessEvent::Terminal(bytes) | ProcessEvent::Stdout(bytes)) => {
-                stdout.write_all(&bytes).await.and(stdout.flush().await)
-            }
-            Some(ProcessEvent::Stderr(bytes)) => {
-                stderr.write_all(&bytes).await.and(stderr.flush().await)
-            }
-            Some(ProcessEvent::End(end)) => return Ok(end),
-            None => return Err(Failure::new(Exit::INTERNAL, "the shell was lost")),
-        };
-        written.map_err(|error| terminal::write_failed(&error))?;
-    }
-}
-
-fn lost(error: &AgentError) -> Failure {
-    Failure::new(Exit::INTERNAL, "the sandbox does not answer").because(error)
-}
-
-/// Sends what is typed. Never returns: the shell's end ends everything.
-async fn type_in(client: &AgentClient, pid: u32, has_terminal: bool) -> ProcessEnd {
-    if let Ok(mut input) = client.stream_input(pid, has_terminal).await {
-        if feed(&mut input).await.is_ok() {
-            let _ = input.finish().await;
-        }
-        if !has_terminal {
-            let _ = client.close_stdin(pid).await;
-        }
-    }
-    std::future::pending().await
-}
-
-async fn feed(input: &mut InputStream) -> Result<(), AgentError> {
-    let mut stdin = tokio::io::stdin();
-    let mut bytes = vec![0; INPUT];
-    loop {
-        match stdin.read(&mut bytes).await {
-            Ok(length) if length > 0 => {
-                input.send(bytes.get(..length).unwrap_or_default()).await?;
-            }
-            _ => return Ok(()),
-        }
-    }
-}
-
-/// Tells the shell when the window changes its size.
-async fn resize(client: &AgentClient, pid: u32) -> ProcessEnd {
-    if let Ok(mut changes) = signal(SignalKind::window_change()) {
-        while changes.recv().await.is_some() {
-            if let Some(size) = raw::size() {
-                // A size that is not taken changes nothing but the look.
-                let _ = client.resize(pid, size).await;
-            }
-        }
-    }
-    std::future::pending().await
 }

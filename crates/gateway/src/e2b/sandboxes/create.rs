@@ -112,10 +112,8 @@ fn request(
     let rules = network::Rules::read(asked.network)?;
     let open = asked.allow_internet_access.unwrap_or(true) && !rules.denies_all;
     let metadata = asked.metadata.unwrap_or_default();
-    check_size("metadata", &metadata, MOST_METADATA)?;
     let variables = asked.env_vars.unwrap_or_default();
-    check_size("envVars", &variables, MOST_VARIABLES)?;
-    check_variables(&variables)?;
+    check_maps(&metadata, &variables)?;
     Ok(CreateRequest {
         template: gateway.control.template(&asked.template_id)?,
         timeout,
@@ -174,6 +172,16 @@ fn isolation(headers: &HeaderMap, field: Option<&str>) -> Result<Isolation, ApiE
             "isolation: there is the level namespace only",
         )),
     }
+}
+
+/// Whether metadata and variables are such as can be taken.
+pub(crate) fn check_maps(
+    metadata: &BTreeMap<String, String>,
+    variables: &BTreeMap<String, String>,
+) -> Result<(), ApiError> {
+    check_size("metadata", metadata, MOST_METADATA)?;
+    check_size("envVars", variables, MOST_VARIABLES)?;
+    check_variables(variables)
 }
 
 fn check_size(field: &str, map: &BTreeMap<String, String>, most: usize) -> Result<(), ApiError> {

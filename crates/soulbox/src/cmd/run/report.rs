@@ -3,20 +3,33 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use soulbox_model::{Cause, Phases};
+use soulbox_model::{ByteSize, Cause, Phases};
 use soulbox_node::execute::{Capture, Captured, Execution, Outcome, Stage};
 use soulbox_node::{MemoryKill, Node, Sandbox, Usage};
 
 /// What is known of a run while its sandbox lives.
 pub(super) struct Report {
-    sandbox: String,
-    template: String,
+    /// The sandbox.
+    pub(super) about: About,
     language: &'static str,
-    isolation: &'static str,
-    not_enforced: Vec<String>,
-    create: Phases,
     limit: Option<u64>,
-    memory: u64,
+}
+
+/// What is known of the sandbox of a run.
+pub(super) struct About {
+    /// Its id.
+    pub(super) sandbox: String,
+    /// What it was made from.
+    pub(super) template: String,
+    /// The level of isolation that it had.
+    pub(super) isolation: String,
+    /// Limits that nothing held it to.
+    pub(super) not_enforced: Vec<String>,
+    /// Where the time of its create went.
+    pub(super) create: Phases,
+    /// The most memory that it might use.
+    pub(super) memory: ByteSize,
+    /// What Linux killed for want of memory.
     pub(super) memory_kill: Option<MemoryKill>,
 }
 
@@ -48,7 +61,7 @@ pub(super) struct Document {
     signal: Option<i32>,
     cause: Cause,
     stage: &'static str,
-    isolation: &'static str,
+    isolation: String,
     /// Limits that nothing held the sandbox to.
     not_enforced: Vec<String>,
     sandbox: String,
@@ -78,18 +91,27 @@ struct MemoryKills {
     held: Option<u64>,
 }
 
-impl Report {
-    pub(super) fn of(sandbox: &Sandbox, node: &Node, execution: &Execution) -> Self {
+impl About {
+    /// A sandbox of an engine of ours.
+    pub(super) fn here(sandbox: &Sandbox, node: &Node) -> Self {
         Self {
             sandbox: sandbox.id().to_string(),
             template: sandbox.template().to_string(),
-            language: execution.program.language.name,
-            isolation: sandbox.isolation().as_str(),
+            isolation: sandbox.isolation().as_str().to_owned(),
             not_enforced: node.not_enforced().to_vec(),
             create: sandbox.phases().clone(),
-            limit: execution.output_limit,
-            memory: sandbox.spec().limits.memory_max.bytes(),
+            memory: sandbox.spec().limits.memory_max,
             memory_kill: sandbox.memory_kill(),
+        }
+    }
+}
+
+impl Report {
+    pub(super) fn of(about: About, execution: &Execution) -> Self {
+        Self {
+            about,
+            language: execution.program.language.name,
+            limit: execution.output_limit,
         }
     }
 
@@ -97,6 +119,7 @@ impl Report {
         let over = outcome.cause == Cause::TooMuchOutput;
         let cut = |printed| over && self.limit.is_some_and(|limit| printed >= limit);
         let (stdout, stderr) = (text(&capture.stdout), text(&capture.stderr));
+        let about = self.about;
         Document {
             stdout: stdout.text,
             stderr: stderr.text,
@@ -112,20 +135,20 @@ impl Report {
                 Stage::Compile => "compile",
                 Stage::Run => "run",
             },
-            isolation: self.isolation,
-            not_enforced: self.not_enforced,
-            sandbox: self.sandbox,
-            template: self.template,
+            isolation: about.isolation,
+            not_enforced: about.not_enforced,
+            sandbox: about.sandbox,
+            template: about.template,
             language: self.language,
-            phases: steps(&self.create, &outcome.phases),
+            phases: steps(&about.create, &outcome.phases),
             duration_us: micros(outcome.duration),
             cpu_us: micros(usage.cpu),
             peak_memory: usage.peak_memory.bytes(),
             memory_kills: (usage.oom_kills > 0).then(|| MemoryKills {
                 count: usage.oom_kills,
-                limit: self.memory,
-                held: self.memory_kill.as_ref().map(|kill| kill.held.bytes()),
-                process: self.memory_kill.map(|kill| kill.process),
+                limit: about.memory.bytes(),
+                held: about.memory_kill.as_ref().map(|kill| kill.held.bytes()),
+                process: about.memory_kill.map(|kill| kill.process),
             }),
             failed_outputs: outcome
                 .failed_downloads

@@ -1,0 +1,208 @@
+//! Making a sandbox with everything that can be said about one: `POST /v1/sandboxes`.
+
+use crate::auth::Team;
+use crate::body::Json;
+use crate::door::Gateway;
+use crate::e2b::sandboxes::create::check_maps;
+use crate::e2b::sandboxes::{one, seconds, view};
+use crate::error::ApiError;
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use soulbox_control::{CreateRequest, SandboxCommand, SandboxView};
+use soulbox_model::{ByteSize, Isolation, Lifecycle, Limits, NetworkMode, OnTimeout};
+use std::collections::BTreeMap;
+
+/// The template of who names none.
+const TEMPLATE: &str = "base";
+
+pub(crate) fn routes() -> Router<Gateway> {
+    Router::new().route("/v1/sandboxes", post(create))
+}
+
+/// What is asked for. A field that is not known is refused: a limit that is misspelt must not be taken for
+/// none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct NewSandbox {
+    template: Option<String>,
+    /// Seconds.
+    timeout: Option<i64>,
+    auto_pause: bool,
+    auto_resume: bool,
+    metadata: BTreeMap<String, String>,
+    env_vars: BTreeMap<String, String>,
+    network: Option<NetworkMode>,
+    isolation: Isolation,
+    limits: NewLimits,
+}
+
+/// What it may use; of what is absent, the server's settings (section `sandbox`).
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct NewLimits {
+    cpu_millis: Option<u32>,
+    cpu_weight: Option<u32>,
+    memory_bytes: Option<u64>,
+    memory_max_bytes: Option<u64>,
+    pids: Option<u32>,
+    open_files: Option<u32>,
+    io_read_bytes: Option<u64>,
+    io_write_bytes: Option<u64>,
+    disk_bytes: Option<u64>,
+}
+
+impl NewLimits {
+    /// These limits over `usual`. Who asks for other memory and names no most gets as much and no more.
+    fn over(&self, usual: Limits) -> Result<Limits, ApiError> {
+        let size = |asked: Option<u64>, usual| asked.map_or(usual, ByteSize);
+        let memory = size(self.memory_bytes, usual.memory);
+        let memory_max = match (self.memory_bytes, self.memory_max_bytes) {
+            (_, Some(most)) => ByteSize(most),
+            (Some(_), None) => memory,
+            (None, None) => usual.memory_max,
+        };
+        let limits = Limits {
+            cpu_millis: self.cpu_millis.unwrap_or(usual.cpu_millis),
+            cpu_weight: self.cpu_weight.unwrap_or(usual.cpu_weight),
+            memory,
+            memory_max,
+            pids: self.pids.unwrap_or(usual.pids),
+            open_files: self.open_files.unwrap_or(usual.open_files),
+            io_read: size(self.io_read_bytes, usual.io_read),
+            io_write: size(self.io_write_bytes, usual.io_write),
+            disk: size(self.disk_bytes, usual.disk),
+        };
+        limits
+            .check()
+            .map_err(|error| ApiError::bad(format!("limits: {error}")))?;
+        Ok(limits)
+    }
+}
+
+async fn create(
+    State(gateway): State<Gateway>,
+    Team(team): Team,
+    Json(asked): Json<NewSandbox>,
+) -> Result<Response, ApiError> {
+    let request = request(&gateway, asked)?;
+    let command = SandboxCommand::Create(Box::new(request));
+    let made = one(gateway.control.execute(&team, command).await?)?;
+    let body = axum::Json(tell(&gateway, &made));
+    Ok((StatusCode::CREATED, view::headers(&made), body).into_response())
+}
+
+fn request(gateway: &Gateway, asked: NewSandbox) -> Result<CreateRequest, ApiError> {
+    let settings = gateway.control.settings();
+    check_maps(&asked.metadata, &asked.env_vars)?;
+    let timeout = match asked.timeout {
+        Some(given) => seconds("timeout", given)?,
+        None => settings.server.timeout,
+    };
+    let template = asked.template.as_deref().unwrap_or(TEMPLATE);
+    Ok(CreateRequest {
+        limits: Some(asked.limits.over(settings.sandbox.limits())?),
+        template: gateway.control.template(template)?,
+        timeout,
+        lifecycle: Lifecycle {
+            on_timeout: match asked.auto_pause {
+                true => OnTimeout::Pause,
+                false => OnTimeout::Kill,
+            },
+            auto_resume: asked.auto_resume,
+        },
+        metadata: asked.metadata,
+        variables: asked.env_vars,
+        network: asked.network.unwrap_or(settings.sandbox.network),
+        network_rules: None,
+        secure: true,
+        private_traffic: false,
+        mask_host: None,
+        isolation: asked.isolation,
+    })
+}
+
+/// What its maker is told: with its token and where the time went.
+fn tell(gateway: &Gateway, made: &SandboxView) -> Value {
+    let (record, limits) = (&made.record, &made.record.limits);
+    let step = |(step, us): &(String, u64)| json!({ "step": step, "us": us });
+    json!({
+        "sandboxID": record.id,
+        "template": record.template,
+        "state": record.state,
+        "startedAt": record.started_at.to_string(),
+        "endAt": record.end_at.to_string(),
+        "isolation": record.isolation,
+        "network": record.network,
+        "metadata": record.metadata,
+        "envdAccessToken": made.access_token,
+        "notEnforced": gateway.control.node().not_enforced(),
+        "phases": made.phases.0.iter().map(step).collect::<Vec<_>>(),
+        "limits": {
+            "cpuMillis": limits.cpu_millis,
+            "cpuWeight": limits.cpu_weight,
+            "memoryBytes": limits.memory.bytes(),
+            "memoryMaxBytes": limits.memory_max.bytes(),
+            "pids": limits.pids,
+            "openFiles": limits.open_files,
+            "ioReadBytes": limits.io_read.bytes(),
+            "ioWriteBytes": limits.io_write.bytes(),
+            "diskBytes": limits.disk.bytes(),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<NewSandbox, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        assert!(read("{}").is_ok());
+        for bad in [
+            r#"{"limits":{"memroyBytes":1}}"#,
+            r#"{"limits":{"pids":-1}}"#,
+            r#"{"network":"intrenet"}"#,
+            r#"{"isolation":"vm"}"#,
+            r#"{"metadata":{"a":1}}"#,
+            r#"{"cpu":1}"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn limits_are_held_to_their_ranges() {
+        let usual = Limits::usual(2000, ByteSize::mib(1024), 1024, ByteSize::gib(10));
+        let ask = |text: &str| {
+            let asked: NewLimits = serde_json::from_str(text).unwrap();
+            asked.over(usual).map_err(|error| error.message)
+        };
+        assert_eq!(ask("{}").unwrap(), usual);
+        let small = ask(r#"{"memoryBytes":67108864}"#).unwrap();
+        assert_eq!(
+            (small.memory, small.memory_max),
+            (ByteSize::mib(64), ByteSize::mib(64))
+        );
+        for (bad, name) in [
+            (r#"{"memoryBytes":1}"#, "memory"),
+            (r#"{"pids":0}"#, "pids"),
+            (r#"{"memoryMaxBytes":67108864}"#, "memory max"),
+            (r#"{"diskBytes":18446744073709551615}"#, "disk"),
+        ] {
+            let message = ask(bad).unwrap_err();
+            assert!(
+                message.starts_with("limits: ") && message.contains(name),
+                "{message}"
+            );
+        }
+    }
+}

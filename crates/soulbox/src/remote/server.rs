@@ -1,0 +1,207 @@
+//! A server and what can be asked of it.
+
+use super::error::RemoteError;
+use super::exchange;
+use super::key;
+use super::url::Url;
+use crate::cmd::serve::Credentials;
+use crate::failure::Failure;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName};
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use soulbox_model::ApiKey;
+use soulbox_settings::Settings;
+use soulbox_settings::section::Client;
+use std::path::Path;
+
+/// The header that brings the key.
+const KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// A server, and the key that it is shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    url: Url,
+    key: ApiKey,
+    limits: Client,
+}
+
+/// What is asked.
+pub(crate) struct Question<'q> {
+    pub(crate) method: Method,
+    pub(crate) path: &'q str,
+    pub(crate) body: Bytes,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Server {
+    /// The server that the settings name, and a key for it. Asks nothing yet.
+    ///
+    /// # Errors
+    /// The URL is none, or there is no key.
+    pub(crate) fn of(settings: &Settings, key_file: Option<&Path>) -> Result<Self, Failure> {
+        let read = Credentials::read(&settings.paths.data_dir);
+        // The file matters only to those who have nothing else.
+        let named = !settings.client.url.is_empty();
+        let credentials = match read {
+            Err(failure) if !named => return Err(failure),
+            read => read.ok().flatten(),
+        };
+        let url = Url::of(settings, credentials.as_ref())?;
+        let key = key::find(key_file, &url, credentials.as_ref())?;
+        let limits = settings.client.clone();
+        Ok(Self { url, key, limits })
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Asks and waits for the head of a good answer.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub(crate) async fn open(
+        &self,
+        question: Question<'_>,
+    ) -> Result<Response<Incoming>, RemoteError> {
+        let wrong = |error: http::Error| RemoteError::Answer {
+            url: self.url.clone(),
+            source: Box::new(error),
+        };
+        let mut request = Request::builder()
+            .method(question.method)
+            .uri(question.path)
+            .header(HOST, self.url.authority())
+            .header(ACCEPT, "*/*")
+            .header(KEY, self.key.reveal());
+        if !question.body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        for (name, value) in question.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(question.body)).map_err(wrong)?;
+        let sent = exchange::send(&self.url, &self.limits, request).await;
+        let response = sent.map_err(|error| RemoteError::of(&self.url, error))?;
+        let status = response.status();
+        if status.is_success() || status.is_informational() {
+            return Ok(response);
+        }
+        let body = self.whole(response).await?;
+        Err(RemoteError::refused(status, &body))
+    }
+
+    /// Asks for something.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RemoteError> {
+        self.get_with(path).await.map(|(answer, _)| answer)
+    }
+
+    /// Asks for something, and for the header `name` of the answer.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub(crate) async fn get_page<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        name: &str,
+    ) -> Result<(T, Option<String>), RemoteError> {
+        let (answer, headers) = self.get_with(path).await?;
+        let header = headers.get(name).and_then(|value| value.to_str().ok());
+        Ok((answer, header.map(str::to_owned)))
+    }
+
+    async fn get_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<(T, http::HeaderMap), RemoteError> {
+        let response = self.open(Question::bare(Method::GET, path)).await?;
+        let headers = response.headers().clone();
+        let body = self.whole(response).await?;
+        Ok((self.read(&body)?, headers))
+    }
+
+    /// Sends something and reads what comes back.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, RemoteError> {
+        let response = self.open(self.question(Method::POST, path, body)?).await?;
+        let body = self.whole(response).await?;
+        self.read(&body)
+    }
+
+    /// Has something done.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub(crate) async fn have_done(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Result<(), RemoteError> {
+        let question = match body {
+            Some(body) => self.question(method, path, body)?,
+            None => Question::bare(method, path),
+        };
+        let response = self.open(question).await?;
+        self.whole(response).await.map(drop)
+    }
+
+    fn question<'q>(
+        &self,
+        method: Method,
+        path: &'q str,
+        body: &impl Serialize,
+    ) -> Result<Question<'q>, RemoteError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.unreadable(error))?;
+        Ok(Question {
+            body: body.into(),
+            ..Question::bare(method, path)
+        })
+    }
+
+    async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, RemoteError> {
+        let read = exchange::whole(response.into_body(), &self.limits).await;
+        read.map_err(|error| RemoteError::of(&self.url, error))
+    }
+
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, RemoteError> {
+        serde_json::from_slice(body).map_err(|error| self.unreadable(error))
+    }
+
+    /// An answer that is not what it should be.
+    pub(crate) fn unreadable(
+        &self,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> RemoteError {
+        RemoteError::Answer {
+            url: self.url.clone(),
+            source: Box::new(error),
+        }
+    }
+}
+
+impl<'q> Question<'q> {
+    /// One without a body.
+    pub(crate) fn bare(method: Method, path: &'q str) -> Self {
+        Self {
+            method,
+            path,
+            body: Bytes::new(),
+            headers: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The verbs that talk to a running server.
+
+mod copy;
+mod exec;
+mod forward;
+mod keys;
+mod life;
+mod nobody;
+mod run;
+mod told;
