@@ -243,8 +243,9 @@ pub struct Deadline {
 pub enum Request {
     /// Settings; the first packet of a spawner, once.
     Init(Init),
-    /// Take over what runs; the first packet of an engine that connects to a spawner that lasts.
-    /// Answers: [`Event::Busy`], or [`Event::Adopted`] and one [`Event::Held`] for each sandbox.
+    /// Take over what runs; the first packet of an engine that connects to a spawner that lasts, after
+    /// that has said [`Event::Hello`] and not [`Event::Busy`]. Answers: [`Event::Adopted`] and one
+    /// [`Event::Held`] for each sandbox.
     Adopt {
         /// The engine's [`GENERATION`].
         generation: u32,

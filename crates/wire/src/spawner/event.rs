@@ -83,7 +83,7 @@ pub enum Event {
     },
     /// The spawner cannot work at all; it ends after this.
     Unable(Failure),
-    /// Another engine works with this spawner.
+    /// Another engine works with this spawner, which closes the channel.
     Busy,
     /// The spawner works for this engine now. Descriptors: the locks of
     /// [`Init`](super::Init).

@@ -82,19 +82,16 @@ impl NativeDriver {
     /// [`AttachError`]; what runs goes on.
     pub async fn attach(path: &Path) -> Result<Attached, AttachError> {
         let (channel, process) = reach(path)?;
-        let generation = GENERATION;
-        let asked = channel::send(&channel, &Request::Adopt { generation }, &[]);
         let socket = link::socket(channel)?;
-        // One that is busy says so and closes before it reads.
-        let told = receive(&socket).await;
-        asked
-            .or_else(|error| match told {
-                Ok((Event::Busy, _)) => Ok(()),
-                _ => Err(error),
-            })
-            .map_err(|_| DriverError::SpawnerGone)?;
-        let (not_enforced, count, locks) = match told? {
+        match receive(&socket).await? {
+            (Event::Hello { .. }, _) => {}
             (Event::Busy, _) => return Err(AttachError::Busy(process.pid)),
+            _ => return Err(DriverError::SpawnerGone.into()),
+        }
+        let generation = GENERATION;
+        channel::send(&socket, &Request::Adopt { generation }, &[])
+            .map_err(|_| DriverError::SpawnerGone)?;
+        let (not_enforced, count, locks) = match receive(&socket).await? {
             (
                 Event::Adopted {
                     generation,

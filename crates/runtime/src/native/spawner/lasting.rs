@@ -150,7 +150,14 @@ impl Spawner {
             // Its end is not read yet.
             self.part();
         }
-        let _ = self.meet(newcomer);
+        if self.meet(newcomer).is_ok() {
+            // Only now it asks: what nobody reads when a channel closes would take the answer along.
+            let hello = Event::Hello {
+                generation: GENERATION,
+                not_enforced: self.builder.not_enforced().to_vec(),
+            };
+            self.tell(&hello, &[]);
+        }
     }
 
     /// Tells the engine what there is.
