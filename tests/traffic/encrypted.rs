@@ -91,6 +91,7 @@ async fn certificates_are_for_the_domain_alone() {
 }
 
 #[tokio::test]
+#[allow(clippy::disallowed_methods)] // curl speaks HTTP/2 as clients do
 async fn http2_reaches_a_port_too() {
     let server = Server::start();
     let sandbox = server.sandbox(json!({})).await;

@@ -173,9 +173,9 @@ mod tests {
     use super::*;
     use soulbox_settings::Settings;
 
-    fn settings(data_dir: &Path, more: &[(&str, &str)]) -> Settings {
+    fn settings(data_dir: &Path, more: &[(&'static str, &str)]) -> Settings {
         let directory = data_dir.to_str().unwrap();
-        let all: Vec<_> = [("data_dir", directory)]
+        let all: Vec<(&'static str, &str)> = [("data_dir", directory)]
             .iter()
             .chain(more)
             .copied()
