@@ -3,8 +3,8 @@
 use crate::file;
 use crate::reader::{Entry, Origin, Reader};
 use crate::section::{
-    Agent, Client, Commands, Execute, Log, Network, Node, Paths, Pool, Sandbox, Server, Spawner, Storage,
-    Store,
+    Agent, Client, Commands, Execute, Log, Network, Node, Paths, Pool, Sandbox, Server, Spawner,
+    Storage, Store,
 };
 use crate::source::{Fixed, Host, Source};
 use std::collections::BTreeMap;

@@ -5,8 +5,8 @@ pub(crate) mod sandbox;
 pub(crate) mod server;
 
 use crate::cmd::{
-    bench, ca, completion, config, cp, create, doctor, ended, env, events, exec, inspect, key, kill,
-    logs, pause, port_forward, ps, resume, run, serve, shell, template, version,
+    bench, ca, completion, config, cp, create, doctor, ended, env, events, exec, inspect, key,
+    kill, logs, pause, port_forward, ps, resume, run, serve, shell, template, version,
 };
 use crate::environment::Environment;
 use crate::exit;
