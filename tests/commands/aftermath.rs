@@ -55,24 +55,43 @@ fn a_crash_loses_no_key_no_record_and_no_output() {
     let target = format!("/v1/sandboxes/{sandbox}/commands");
     let echo = json!({"cmd": ["echo", "kept"]});
     let ended = server.wait(&keyed(&server, "echo", &target, &echo));
-    // Its end is kept once the list of what is on disk has it; a later command's start comes after.
-    let sleep = json!({"cmd": ["/bin/sh", "-c", "echo begun; exec sleep 1000"]});
-    let running = keyed(&server, "sleep", &target, &sleep);
+    let script = |script: &str| json!({"cmd": ["/bin/sh", "-c", script]});
+    let runs = script("echo begun; exec sleep 1000");
+    let running = keyed(&server, "runs", &target, &runs);
+    // Before the next server listens, or just after: both must do.
+    let ends = script("echo begun; sleep 0.2; echo late; exit 5");
+    let ending = keyed(&server, "ends", &target, &ends);
     server.crash();
     let again = keyed(&server, "create", "/v2/sandboxes", &create);
     assert_eq!(again["sandboxID"], made["sandboxID"]);
-    let record = server.get(&path(&ended)).expect(200).json();
-    match record["state"].as_str() {
-        Some("exited") => {
-            assert_eq!(record, ended);
-            let out = server.get(&format!("{}/stdout", path(&ended))).expect(200);
-            assert_eq!(out.text(), "kept\n");
-        }
-        // The crash came before its end was kept, and the sandbox was lost with it.
-        Some("lost") => assert!(!record["detail"].as_str().unwrap_or_default().is_empty()),
-        _ => panic!("{record}"),
+    for (key, body, first) in [
+        ("echo", &echo, &ended),
+        ("runs", &runs, &running),
+        ("ends", &ends, &ending),
+    ] {
+        let again = keyed(&server, key, &target, body);
+        assert_eq!(again["id"], first["id"], "{key}");
+        assert_eq!(again["pid"], first["pid"], "{key}");
     }
-    let record = server.get(&path(&running)).expect(200).json();
-    let state = record["state"].as_str().unwrap_or_default();
-    assert!(["running", "lost", "killed"].contains(&state), "{record}");
+    let out = |command: &Value| {
+        let out = server.get(&format!("{}/stdout", path(command)));
+        out.expect(200).text()
+    };
+    let late = server.wait(&ending);
+    assert_eq!(
+        (&late["state"], &late["exit_code"]),
+        (&json!("exited"), &json!(5))
+    );
+    assert_eq!(out(&ending), "begun\nlate\n");
+    assert_eq!(server.wait(&ended)["exit_code"], 0);
+    assert_eq!(out(&ended), "kept\n");
+    assert_eq!(out(&running), "begun\n");
+    let signal = json!({"signal": "SIGTERM"});
+    let target = format!("{}/signal", path(&running));
+    server.post(&target, &signal).expect(204);
+    let killed = server.wait(&running);
+    assert_eq!(
+        (&killed["state"], &killed["signal"]),
+        (&json!("killed"), &json!(15))
+    );
 }

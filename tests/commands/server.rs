@@ -116,7 +116,13 @@ fn run(soulbox: &Soulbox, variables: &[(&'static str, &'static str)]) -> Running
         .append(true)
         .open(soulbox.home().join("log"))
         .expect("a file");
-    let usual = ["serve", "--listen", "127.0.0.1:0", "--allow-host-template"];
+    let usual = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--allow-host-template",
+        "--end-on-stop",
+    ];
     let mut command = soulbox.command(usual);
     // Many run at once; each takes the room for its sandboxes' disks when it starts.
     command.env("SOULBOX_STORAGE_SIZE", "1G");

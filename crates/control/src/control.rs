@@ -387,7 +387,6 @@ impl Control {
         for end in ends.collect::<Vec<_>>() {
             let _ = end.await;
         }
-        self.settle_commands().await;
     }
 }
 

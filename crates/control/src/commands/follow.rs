@@ -41,12 +41,7 @@ impl Follower {
         loop {
             // What is written from here on is told; what was written before is read below.
             self.ask_to_be_told().await;
-            let [out, err] = offsets;
-            let read = |stream, offset| self.command.read(&self.archive, stream, offset, limit);
-            let pieces = [
-                read(OutputStream::Stdout, out).await?,
-                read(OutputStream::Stderr, err).await?,
-            ];
+            let pieces = self.look(offsets, limit).await?;
             if pieces.iter().any(|piece| !piece.bytes.is_empty()) {
                 return Ok(Some(pieces));
             }
@@ -60,6 +55,23 @@ impl Follower {
                 return Ok(None);
             }
         }
+    }
+
+    /// What there is now of standard output and standard error from these offsets on, each at most
+    /// `limit` bytes.
+    ///
+    /// # Errors
+    /// The output cannot be read.
+    pub async fn look(
+        &self,
+        [out, err]: [u64; 2],
+        limit: usize,
+    ) -> Result<[OutputPiece; 2], ControlError> {
+        let read = |stream, offset| self.command.read(&self.archive, stream, offset, limit);
+        Ok([
+            read(OutputStream::Stdout, out).await?,
+            read(OutputStream::Stderr, err).await?,
+        ])
     }
 
     /// Has the agent tell once when the command has written more.

@@ -68,8 +68,8 @@ impl Control {
         let _ = self.books.finished.send(Finished::Sandbox(sandbox.clone()));
     }
 
-    /// Waits until the ends of commands are kept that happened so far.
-    pub(crate) async fn settle_commands(&self) {
+    /// Waits until the ends of commands are kept that happened so far. Before the store is closed.
+    pub async fn settle_commands(&self) {
         let (done, settled) = oneshot::channel();
         if self.books.finished.send(Finished::Settled(done)).is_ok() {
             let _ = settled.await;

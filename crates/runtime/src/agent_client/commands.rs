@@ -9,6 +9,7 @@ use soulbox_wire::connect::{FrameReader, encode_frame};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
@@ -23,6 +24,8 @@ const DESCRIPTORS: usize = 8;
 pub struct CommandSender {
     stream: Arc<UnixStream>,
     turn: Mutex<()>,
+    /// Whether a request is being sent; still set when the next one comes, it was given up.
+    torn: AtomicBool,
 }
 
 /// The way back: what the agent tells of them.
@@ -49,6 +52,7 @@ impl AgentClient {
         let sender = CommandSender {
             stream: Arc::clone(&stream),
             turn: Mutex::new(()),
+            torn: AtomicBool::new(false),
         };
         sender.write(PREFACE, None).await.map_err(broken)?;
         let events = CommandEvents {
@@ -81,7 +85,14 @@ impl CommandSender {
         }
         let frame = encode_frame(0, &json);
         let _turn = self.turn.lock().await;
-        self.write(&frame, beside).await.map_err(broken)
+        if self.torn.swap(true, Ordering::Relaxed) {
+            // Nothing after half a request can be read. Those who listen hear of it by this.
+            let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
+            return Err(AgentError::Broken("a request was given up".to_owned()));
+        }
+        self.write(&frame, beside).await.map_err(broken)?;
+        self.torn.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn write(&self, bytes: &[u8], mut beside: Option<BorrowedFd<'_>>) -> io::Result<()> {

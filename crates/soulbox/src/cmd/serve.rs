@@ -183,6 +183,7 @@ async fn with_store(
             if ends {
                 control.stop().await;
             }
+            control.settle_commands().await;
             served.map(|()| control.all().len())
         }
         Err(error) => Err(Failure::of(Exit::HOST, &error)),

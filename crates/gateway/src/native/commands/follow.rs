@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `stdout`, `stderr` | `offset`, `base64`, and `text` if the piece is UTF-8 |
 //! | `end` | the command's record |
+//! | `error` | why the output cannot be read; the stream ends |
 //!
 //! An event's id holds both offsets behind it: a client that comes again with it in
 //! `Last-Event-ID`, or with offsets in its query, misses nothing and gets nothing twice. Without
@@ -25,7 +26,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use hyper::body::Frame;
 use serde::{Deserialize, Serialize};
-use soulbox_control::{Follower, OutputPiece};
+use soulbox_control::{ControlError, Follower, OutputPiece};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::pin::Pin;
@@ -73,7 +74,12 @@ pub(super) async fn output(
     let follower = gateway.control.follow_command(&team, &sandbox, &command);
     let follower = follower.await?;
     let (events, receiver) = mpsc::channel(WAITING);
-    tokio::spawn(tell(follower, offsets, follow, events));
+    tokio::spawn(async move {
+        match follow {
+            true => tell(follower, offsets, &events).await,
+            false => tell_now(&follower, offsets, &events).await,
+        }
+    });
     let mut response = Response::new(Body::new(Events(receiver)));
     let headers = response.headers_mut();
     let kind = HeaderValue::from_static("text/event-stream");
@@ -89,40 +95,53 @@ fn offsets_of(id: &str) -> Option<[u64; 2]> {
 }
 
 /// Tells events until the command is over, or nobody listens.
-async fn tell(
-    mut follower: Follower,
-    mut offsets: [u64; 2],
-    follow: bool,
-    events: mpsc::Sender<Bytes>,
-) {
+async fn tell(mut follower: Follower, mut offsets: [u64; 2], events: &mpsc::Sender<Bytes>) {
     loop {
-        let next = follower.next(offsets, PIECE);
-        let next = match follow {
-            true => tokio::select! {
-                next = tokio::time::timeout(KEEPALIVE, next) => next,
-                () = events.closed() => return,
-            },
-            // What there is now comes at once.
-            false => tokio::time::timeout(Duration::ZERO, next).await,
+        let next = tokio::select! {
+            next = tokio::time::timeout(KEEPALIVE, follower.next(offsets, PIECE)) => next,
+            () = events.closed() => return,
         };
         let event = match next {
             Ok(Ok(Some(pieces))) => told(&mut offsets, &pieces),
-            Ok(Ok(None)) => break,
-            Ok(Err(error)) => {
-                let message = ApiError::from(error).message;
-                let _ = events.send(event("error", offsets, &message)).await;
-                return;
-            }
-            Err(_) if follow => Bytes::from_static(b": still here\n\n"),
-            Err(_) => return,
+            Ok(Ok(None)) => return tell_end(&follower, offsets, events).await,
+            Ok(Err(error)) => return tell_error(error, offsets, events).await,
+            Err(_) => Bytes::from_static(b": still here\n\n"),
         };
         if events.send(event).await.is_err() {
             return;
         }
     }
+}
+
+/// Tells what there is now, and the end if it is over.
+async fn tell_now(follower: &Follower, mut offsets: [u64; 2], events: &mpsc::Sender<Bytes>) {
+    loop {
+        let pieces = match follower.look(offsets, PIECE).await {
+            Ok(pieces) => pieces,
+            Err(error) => return tell_error(error, offsets, events).await,
+        };
+        if pieces.iter().all(|piece| piece.bytes.is_empty()) {
+            if pieces.iter().all(|piece| piece.end) {
+                tell_end(follower, offsets, events).await;
+            }
+            return;
+        }
+        if events.send(told(&mut offsets, &pieces)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn tell_end(follower: &Follower, offsets: [u64; 2], events: &mpsc::Sender<Bytes>) {
     let record = follower.record();
     let end = event("end", offsets, &view::Command::from(&record));
+    // Nobody may be there to hear it.
     let _ = events.send(end).await;
+}
+
+async fn tell_error(error: ControlError, offsets: [u64; 2], events: &mpsc::Sender<Bytes>) {
+    let message = ApiError::from(error).message;
+    let _ = events.send(event("error", offsets, &message)).await;
 }
 
 /// A piece of output on the wire.
