@@ -1,7 +1,7 @@
 //! The commands of a sandbox that are not over, and the connection to its agent about them.
 
 use super::finish::Finished;
-use super::listen::listen;
+use super::listen::listening;
 use super::running::Running;
 use crate::error::ControlError;
 use crate::live::Live;
@@ -141,7 +141,7 @@ impl Book {
         let number = self.links.fetch_add(1, Ordering::Relaxed) + 1;
         let link = Arc::new(Link { sender, number });
         *current = Some(Arc::clone(&link));
-        tokio::spawn(listen(Arc::downgrade(self), events, number));
+        tokio::spawn(listening(Arc::downgrade(self), events, number));
         Ok(link)
     }
 

@@ -3,6 +3,7 @@
 
 use super::book::Book;
 use super::running::Running;
+use futures_util::future::BoxFuture;
 use soulbox_model::{CommandEnd, CommandId, CommandState};
 use soulbox_runtime::agent_client::{CommandEvents, OutputFile, ProcessEnd};
 use soulbox_wire::commands::{End, Event, Request};
@@ -15,8 +16,17 @@ use std::time::Duration;
 const TRIES: u32 = 10;
 const REST: Duration = Duration::from_millis(200);
 
-/// Listens until the connection is over or nobody needs the book any more.
-pub(super) async fn listen(book: Weak<Book>, mut events: CommandEvents, number: u64) {
+/// Listens until the connection is over or nobody needs the book any more. In a box, as it may open the
+/// connection after this one, which is listened to in turn.
+pub(super) fn listening(
+    book: Weak<Book>,
+    events: CommandEvents,
+    number: u64,
+) -> BoxFuture<'static, ()> {
+    Box::pin(listen(book, events, number))
+}
+
+async fn listen(book: Weak<Book>, mut events: CommandEvents, number: u64) {
     // Those that the agent knew when the connection was opened, until it has told them all.
     let mut known = Some(HashSet::new());
     loop {

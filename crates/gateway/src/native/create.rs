@@ -1,11 +1,11 @@
 //! Making a sandbox with everything that can be said about one: `POST /v1/sandboxes`.
 
 use crate::auth::Team;
-use crate::body::Json;
 use crate::door::Gateway;
 use crate::e2b::sandboxes::create::check_maps;
 use crate::e2b::sandboxes::{one, seconds, view};
 use crate::error::ApiError;
+use crate::once::OnceJson;
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -87,13 +87,16 @@ impl NewLimits {
 async fn create(
     State(gateway): State<Gateway>,
     Team(team): Team,
-    Json(asked): Json<NewSandbox>,
+    OnceJson(asked, once): OnceJson<NewSandbox>,
 ) -> Result<Response, ApiError> {
-    let request = request(&gateway, asked)?;
+    let request = CreateRequest {
+        once,
+        ..request(&gateway, asked)?
+    };
     let command = SandboxCommand::Create(Box::new(request));
     let made = one(gateway.control.execute(&team, command).await?)?;
     let body = axum::Json(tell(&gateway, &made));
-    Ok((StatusCode::CREATED, view::headers(&made), body).into_response())
+    Ok((StatusCode::CREATED, view::headers(&gateway, &made), body).into_response())
 }
 
 fn request(gateway: &Gateway, asked: NewSandbox) -> Result<CreateRequest, ApiError> {
@@ -123,6 +126,7 @@ fn request(gateway: &Gateway, asked: NewSandbox) -> Result<CreateRequest, ApiErr
         private_traffic: false,
         mask_host: None,
         isolation: asked.isolation,
+        once: None,
     })
 }
 

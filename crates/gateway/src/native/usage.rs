@@ -26,7 +26,7 @@ async fn usage(
     let command = SandboxCommand::Usage(id_of(&id)?);
     let reply = gateway.control.execute(&team, command).await?;
     let SandboxReply::Usage(used) = reply else {
-        return Err(unexpected(&reply));
+        return Err(unexpected());
     };
     let kill = used
         .memory_kill

@@ -121,6 +121,8 @@ fn about(made: &Made, used: &Used) -> About {
         create,
         memory: ByteSize(made.limits.memory_max_bytes),
         memory_kill: used.memory_kill.as_ref().map(|kill| MemoryKill {
+            // Which one it was is nobody's question here.
+            number: 0,
             process: kill.process.clone(),
             held: ByteSize(kill.held_bytes),
         }),
