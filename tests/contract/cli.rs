@@ -2,21 +2,29 @@
 
 use crate::client::Client;
 use crate::server::Server;
+use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 use serde_json::Value;
-use std::process::{Output, Stdio};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command, Output, Stdio};
 
 const CLI: Client = Client::CommandLine("2.19.0");
 
-/// Runs it with `input`, with a home of its own, as what is no terminal.
-fn run(server: &Server, arguments: &[&str], input: &[u8]) -> Output {
-    use std::io::Write as _;
+/// It, with a home of its own.
+fn command(server: &Server) -> Command {
     let mut command = CLI.interpreter();
-    let mut child = command
-        .args(arguments)
+    command
         .env("E2B_API_URL", server.url())
         .env("E2B_SANDBOX_URL", server.url())
         .env("E2B_API_KEY", server.key())
-        .env("HOME", server.home())
+        .env("HOME", server.home());
+    command
+}
+
+/// Runs it with `input`, as what is no terminal.
+fn run(server: &Server, arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = command(server)
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -108,16 +116,81 @@ fn says_what_is_not_built_and_that_a_key_is_wrong() {
         code(&templates) != 0 && told.contains("not built"),
         "{told}"
     );
-    let mut command = CLI.interpreter();
     let wrong = format!("e2b_{}", "0".repeat(40));
-    let output = command
+    let output = command(&server)
         .args(["sandbox", "list"])
-        .env("E2B_API_URL", server.url())
         .env("E2B_API_KEY", wrong)
-        .env("HOME", server.home())
         .stdin(Stdio::null())
         .output()
         .expect("the client starts");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(code(&output) != 0 && told.contains("API key"), "{told}");
+}
+
+/// A client on a terminal of its own.
+struct Terminal {
+    master: File,
+    seen: String,
+}
+
+impl Terminal {
+    /// Starts it in a terminal.
+    fn start(server: &Server, arguments: &[&str]) -> (Self, Child) {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        unlockpt(&master).expect("a terminal");
+        let path = ptsname(&master, Vec::new()).expect("its name");
+        let path = path.to_str().expect("a path");
+        let slave = || {
+            File::options()
+                .read(true)
+                .write(true)
+                .open(path)
+                .expect("the terminal")
+        };
+        let child = command(server)
+            .args(arguments)
+            .env("TERM", "xterm")
+            .stdin(slave())
+            .stdout(slave())
+            .stderr(slave())
+            .spawn()
+            .expect("the client starts");
+        let master = File::from(master);
+        (
+            Self {
+                master,
+                seen: String::new(),
+            },
+            child,
+        )
+    }
+
+    fn type_in(&mut self, text: &str) {
+        self.master
+            .write_all(text.as_bytes())
+            .expect("the terminal takes it");
+    }
+
+    /// Reads until the text was shown.
+    fn expect(&mut self, text: &str) {
+        let mut piece = [0; 4096];
+        while !self.seen.contains(text) {
+            let length = self.master.read(&mut piece).unwrap_or(0);
+            assert!(length > 0, "no {text:?} in {:?}", self.seen);
+            self.seen
+                .push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+    }
+}
+
+#[test]
+fn connects_a_terminal() {
+    let server = Server::start();
+    let (mut terminal, mut child) = Terminal::start(&server, &["sandbox", "create", "base"]);
+    terminal.expect("$ ");
+    terminal.type_in("echo $((6*7))-$(id -un)\n");
+    terminal.expect("42-user");
+    terminal.type_in("exit\n");
+    terminal.expect("Closing terminal connection");
+    assert!(child.wait().expect("the client ends").success());
 }

@@ -32,8 +32,8 @@ mod table;
 use client::Client;
 
 scripts! {
-    python_2_63: Client::Python("2.63.0") => [lifecycle, commands, files, watch, pty, git, secure, pause, asynchronous]
-    python_2_45: Client::Python("2.45.1") => [lifecycle, commands, files, watch, pty, git, secure, pause, asynchronous]
+    python_2_63: Client::Python("2.63.0") => [lifecycle, commands, files, watch, pty, git, secure, pause, network, not_built, asynchronous]
+    python_2_45: Client::Python("2.45.1") => [lifecycle, commands, files, watch, pty, git, secure, pause, network, not_built, asynchronous]
     javascript_2_51: Client::JavaScript("2.51.0") => [lifecycle, commands, files, watch, pty, git, secure, pause]
     javascript_2_45: Client::JavaScript("2.45.0") => [lifecycle, commands, files, watch, pty, git, secure, pause]
 }

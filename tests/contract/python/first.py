@@ -5,7 +5,7 @@ import socket
 import unittest
 import uuid
 
-from e2b import CommandExitException, NotFoundException, Sandbox
+from e2b import CommandExitException, NotFoundException, Sandbox, SandboxException
 from e2b.sandbox.commands.command_handle import PtySize
 from e2b.sandbox_sync.sandbox_api import SandboxQuery
 
@@ -35,9 +35,9 @@ class First(unittest.TestCase):
         sandbox.set_timeout(300)
         other = Sandbox.connect(sandbox.sandbox_id)
         self.assertEqual(other.commands.run("echo $GIVEN").stdout, "yes\n")
-        self.assertTrue(sandbox.kill())
+        sandbox.kill()
         self.assertFalse(sandbox.is_running())
-        with self.assertRaises(NotFoundException):
+        with self.assertRaisesRegex(SandboxException, "was not found"):
             Sandbox.connect(sandbox.sandbox_id)
 
     def test_commands(self):
