@@ -1,8 +1,10 @@
 //! What can be asked about sandboxes, and what is answered.
 
+use crate::hub::Happened;
 use crate::list::{ListQuery, Page};
+use crate::samples::Sample;
 use soulbox_model::{
-    Event, Isolation, Lifecycle, Limits, NetworkMode, Phases, SandboxId, SandboxRecord,
+    Isolation, Lifecycle, Limits, Moment, NetworkMode, Phases, SandboxId, SandboxRecord,
     TemplateName,
 };
 use std::collections::BTreeMap;
@@ -60,6 +62,12 @@ pub enum SandboxCommand {
     SetNetwork(SandboxId, Option<serde_json::Value>),
     /// What happened to it, also after its end.
     Events(SandboxId),
+    /// What it used, from and to a moment.
+    Samples(SandboxId, Option<Moment>, Option<Moment>),
+    /// What several used last.
+    Latest(Vec<SandboxId>),
+    /// The last that ended, so many at the most ([`crate::look::MOST_ENDED`]).
+    Ended(usize),
 }
 
 /// What is told about a sandbox.
@@ -85,7 +93,13 @@ pub enum SandboxReply {
     /// About several.
     Page(Page),
     /// What happened.
-    Events(Vec<Event>),
+    Events(Vec<Happened>),
+    /// What it used, the oldest first.
+    Samples(Vec<Sample>),
+    /// What each used last.
+    Latest(Vec<(SandboxId, Sample)>),
+    /// Records of those that ended.
+    Ended(Vec<SandboxRecord>),
     /// It is done.
     Done,
 }

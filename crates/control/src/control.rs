@@ -8,6 +8,7 @@ use crate::life::follow;
 use crate::list::{self, ListQuery, Page};
 use crate::live::Live;
 use crate::records::Records;
+use crate::samples::look;
 use crate::token::{NodeSecret, Purpose, SecretError};
 use soulbox_model::{
     EndCause, Event, EventKind, Moment, SandboxEnd, SandboxId, SandboxRecord, SandboxState, TeamId,
@@ -19,7 +20,7 @@ use soulbox_settings::Settings;
 use soulbox_store::{StateStore, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How often what ended long ago is forgotten.
@@ -84,6 +85,7 @@ impl Control {
         });
         control.recover().await?;
         tokio::spawn(tidy(Arc::downgrade(&control)));
+        tokio::spawn(look(Arc::downgrade(&control)));
         Ok(control)
     }
 
@@ -123,7 +125,10 @@ impl Control {
     ) -> Result<SandboxReply, ControlError> {
         match command {
             SandboxCommand::Create(request) => {
-                let live = self.create(team, *request).await?;
+                let began = Instant::now();
+                let made = self.create(team, *request).await;
+                self.records.metrics().created(&made, began.elapsed());
+                let live = made?;
                 Ok(SandboxReply::Sandbox(Box::new(self.view(&live))))
             }
             SandboxCommand::Get(id) => {
@@ -163,6 +168,15 @@ impl Control {
                 let events = self.records.events(team, &id).await?;
                 Ok(SandboxReply::Events(events))
             }
+            SandboxCommand::Samples(id, from, to) => {
+                let samples = self.samples(team, &id, from, to)?;
+                Ok(SandboxReply::Samples(samples))
+            }
+            SandboxCommand::Latest(ids) => Ok(SandboxReply::Latest(self.latest(team, &ids))),
+            SandboxCommand::Ended(limit) => {
+                let ended = self.ended_of(team, limit).await?;
+                Ok(SandboxReply::Ended(ended))
+            }
         }
     }
 
@@ -198,7 +212,10 @@ impl Control {
     }
 
     /// A live sandbox of a team.
-    pub(crate) fn of(&self, team: &TeamId, id: &SandboxId) -> Result<Arc<Live>, ControlError> {
+    ///
+    /// # Errors
+    /// [`ControlError::NoSandbox`].
+    pub fn of(&self, team: &TeamId, id: &SandboxId) -> Result<Arc<Live>, ControlError> {
         self.find(id)
             .filter(|live| live.lock().team == *team)
             .ok_or_else(|| ControlError::NoSandbox(id.to_string()))
@@ -283,6 +300,16 @@ impl Control {
     pub(crate) async fn keep(&self, live: &Live, event: Event) -> Result<(), ControlError> {
         let record = live.record();
         self.records.change(&record, &event).await?;
+        Ok(())
+    }
+
+    /// Keeps something that happened and changed nothing of the record.
+    pub(crate) async fn note(&self, live: &Live, event: Event) -> Result<(), ControlError> {
+        let (team, id) = {
+            let record = live.lock();
+            (record.team.clone(), record.id.clone())
+        };
+        self.records.note(&team, &id, &event).await?;
         Ok(())
     }
 

@@ -54,13 +54,14 @@ impl Control {
         let created = event(EventKind::Created, "");
         let make = self.node.create_as(spec, birth);
         let (made, kept) = tokio::join!(make, self.records.create(&record, &created));
-        let sandbox = match (made, kept) {
-            (Ok(sandbox), Ok(())) => sandbox,
+        let (sandbox, created) = match (made, kept) {
+            (Ok(sandbox), Ok(created)) => (sandbox, created),
             (made, kept) => return Err(self.undo(record, made, kept.err()).await),
         };
         let live = Arc::new(Live::new(record, sandbox));
         self.keep_time(&live).await;
         self.take_in(Arc::clone(&live)).await;
+        self.records.hub().tell(created);
         Ok(live)
     }
 

@@ -91,6 +91,27 @@ pub enum ControlError {
 }
 
 impl ControlError {
+    /// One word for it, for those who count.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NoSandbox(_) => "no_sandbox",
+            Self::NoTemplate(_) => "no_template",
+            Self::TemplateNotReady(_) => "template_not_ready",
+            Self::Invalid { .. } => "invalid",
+            Self::State { .. } => "state",
+            Self::Ended(_) => "ended",
+            Self::Busy { .. } => "busy",
+            Self::NotBuilt(_) => "not_built",
+            Self::KeyReused(_) => "key_reused",
+            Self::Create(_) => "engine",
+            Self::Driver { .. } => "driver",
+            Self::Pause { .. } => "pause",
+            Self::Agent { .. } => "agent",
+            Self::Store(_) => "store",
+            Self::Stopping => "stopping",
+        }
+    }
+
     /// A value that cannot be taken.
     pub fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
         Self::Invalid {

@@ -11,6 +11,9 @@
 //! | after a restart: taking over what lives | `recover` |
 //! | where one goes | `placement` |
 //! | listing | [`list`] |
+//! | what is used | [`samples`], [`look`] |
+//! | what is counted | [`metrics`] |
+//! | what happens, for those who follow | [`hub`], `memory_watch` |
 //! | what lasts | [`records`] |
 //! | keys of the programming interface | [`keys`] |
 //! | tokens of sandboxes | [`token`] |
@@ -22,18 +25,25 @@ pub mod command;
 pub mod control;
 mod create;
 pub mod error;
+pub mod hub;
 pub mod keys;
 mod life;
 pub mod list;
 pub mod live;
+pub mod look;
+mod memory_watch;
+pub mod metrics;
 mod placement;
 pub mod records;
 mod recover;
+pub mod samples;
 mod template;
 pub mod token;
 
 pub use command::{CreateRequest, SandboxCommand, SandboxReply, SandboxView};
 pub use control::Control;
 pub use error::ControlError;
+pub use hub::Happened;
 pub use live::Live;
+pub use samples::Sample;
 pub use template::Building;

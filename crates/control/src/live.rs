@@ -1,5 +1,7 @@
 //! One live sandbox: its record, the way to it, its time and its end.
 
+use crate::memory_watch::MemoryWatch;
+use crate::samples::Samples;
 use soulbox_model::{Phases, SandboxId, SandboxRecord};
 use soulbox_node::Sandbox;
 use soulbox_runtime::agent_client::AgentClient;
@@ -12,6 +14,10 @@ pub struct Live {
     phases: Phases,
     agent: AgentClient,
     sandbox: Arc<RwLock<Option<Sandbox>>>,
+    /// What it used.
+    pub(crate) samples: Samples,
+    /// What was told of kills for want of memory.
+    pub(crate) memory_watch: MemoryWatch,
     /// Told when its time was changed.
     pub(crate) time_changed: Notify,
     /// Held while it is paused, resumed or ended: one of these at a time.
@@ -25,6 +31,8 @@ impl Live {
             phases: sandbox.phases().clone(),
             agent: sandbox.agent().clone(),
             sandbox: Arc::new(RwLock::new(Some(sandbox))),
+            samples: Samples::new(),
+            memory_watch: MemoryWatch::default(),
             time_changed: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
         }
@@ -43,6 +51,11 @@ impl Live {
     /// Its id.
     pub fn id(&self) -> SandboxId {
         self.lock().id.clone()
+    }
+
+    /// What it used.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
     }
 
     /// The way to its agent.

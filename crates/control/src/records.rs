@@ -9,22 +9,29 @@
 //! | `key/<hash>` | a key of the programming interface |
 
 use crate::error::ControlError;
+use crate::hub::{Happened, Hub};
 use crate::keys::KeyRecord;
+use crate::metrics::Metrics;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use soulbox_model::{Event, SandboxId, SandboxRecord, TeamId};
 use soulbox_store::{Operation, Range, Span, StateStore, StoreError, Transaction};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// The most events of one sandbox that are told: the latest.
 const MOST_EVENTS: usize = 10_000;
+/// The most pages of ended sandboxes that are looked through for those of a team.
+const MOST_PAGES: usize = 10;
 
 /// What lasts.
 #[derive(Clone)]
 pub struct Records {
     store: Arc<dyn StateStore>,
     numbers: Arc<AtomicU64>,
+    hub: Arc<Hub>,
+    metrics: Metrics,
 }
 
 impl Records {
@@ -32,16 +39,34 @@ impl Records {
         Self {
             store,
             numbers: Arc::default(),
+            hub: Arc::default(),
+            metrics: Metrics::default(),
         }
     }
 
-    /// Keeps a new sandbox.
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Where what happens is told, once it is kept.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Keeps a new sandbox. That is told by the caller once the sandbox is there.
     pub(crate) async fn create(
         &self,
         record: &SandboxRecord,
         event: &Event,
-    ) -> Result<(), StoreError> {
-        self.change(record, event).await
+    ) -> Result<Happened, StoreError> {
+        let happened = self.happened(&record.team, &record.id, event);
+        let transaction = Transaction::doing(vec![
+            Operation::put(live_key(&record.id), json(record)),
+            Operation::put(event_key(&happened), json(event)),
+        ]);
+        self.transact(transaction).await?;
+        Ok(happened)
     }
 
     /// Keeps a changed sandbox and what happened to it.
@@ -50,11 +75,23 @@ impl Records {
         record: &SandboxRecord,
         event: &Event,
     ) -> Result<(), StoreError> {
-        let transaction = Transaction::doing(vec![
-            Operation::put(live_key(&record.id), json(record)),
-            Operation::put(self.event_key(&record.id, event), json(event)),
-        ]);
-        self.store.transact(transaction).await.map(drop)
+        let happened = self.create(record, event).await?;
+        self.hub.tell(happened);
+        Ok(())
+    }
+
+    /// Keeps something that happened to a sandbox.
+    pub(crate) async fn note(
+        &self,
+        team: &TeamId,
+        id: &SandboxId,
+        event: &Event,
+    ) -> Result<(), StoreError> {
+        let happened = self.happened(team, id, event);
+        let put = Operation::put(event_key(&happened), json(event));
+        self.transact(Transaction::doing(vec![put])).await?;
+        self.hub.tell(happened);
+        Ok(())
     }
 
     /// Keeps the end of a sandbox.
@@ -64,14 +101,21 @@ impl Records {
         event: &Event,
     ) -> Result<(), StoreError> {
         let id = &record.id;
+        let happened = self.happened(&record.team, id, event);
         let order = format!("sandbox/end/{:015}/{id}", event.at.as_millis());
         let transaction = Transaction::doing(vec![
             Operation::delete(live_key(id)),
             Operation::put(ended_key(id), json(record)),
             Operation::put(order, Vec::new()),
-            Operation::put(self.event_key(id, event), json(event)),
+            Operation::put(event_key(&happened), json(event)),
         ]);
-        self.store.transact(transaction.ending()).await.map(drop)
+        let kept = self.transact(transaction.ending()).await;
+        // It has ended, whether that could be kept or not.
+        if let Some(cause) = event.cause {
+            self.metrics.ended(cause);
+        }
+        self.hub.tell(happened);
+        kept
     }
 
     /// Forgets a sandbox that could not be made.
@@ -81,32 +125,26 @@ impl Records {
             Operation::delete(live_key(&record.id)),
             Operation::DeleteRange(events),
         ]);
-        self.store.transact(transaction).await.map(drop)
+        self.transact(transaction).await
     }
 
     /// All sandboxes that lived when they were last heard of.
     pub(crate) async fn live(&self) -> Result<Vec<SandboxRecord>, StoreError> {
-        self.all("sandbox/live/").await
+        self.values("sandbox/live/").await
     }
 
     pub(crate) async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        self.all("key/").await
+        self.values("key/").await
     }
 
     pub(crate) async fn put_key(&self, key: &KeyRecord) -> Result<(), StoreError> {
         let put = Operation::put(key_key(key), json(key));
-        self.store
-            .transact(Transaction::doing(vec![put]))
-            .await
-            .map(drop)
+        self.transact(Transaction::doing(vec![put])).await
     }
 
     pub(crate) async fn remove_key(&self, key: &KeyRecord) -> Result<(), StoreError> {
         let delete = Operation::delete(key_key(key));
-        self.store
-            .transact(Transaction::doing(vec![delete]))
-            .await
-            .map(drop)
+        self.transact(Transaction::doing(vec![delete])).await
     }
 
     /// The record of a sandbox of a team, whether it lives or has ended.
@@ -134,12 +172,47 @@ impl Records {
         &self,
         team: &TeamId,
         id: &SandboxId,
-    ) -> Result<Vec<Event>, ControlError> {
+    ) -> Result<Vec<Happened>, ControlError> {
         self.sandbox(team, id).await?;
-        let mut events: Vec<Event> = self.all(&format!("event/{id}/")).await?;
+        let prefix = format!("event/{id}/");
+        let mut events: Vec<(String, Event)> = self.all(&prefix).await?;
         let surplus = events.len().saturating_sub(MOST_EVENTS);
         events.drain(..surplus);
-        Ok(events)
+        let happened = |(key, event): (String, Event)| Happened {
+            id: key.replace(&prefix, "").replace('/', "-"),
+            team: team.clone(),
+            sandbox: id.clone(),
+            event,
+        };
+        Ok(events.into_iter().map(happened).collect())
+    }
+
+    /// Those of a team that ended last, the newest first.
+    pub(crate) async fn ended(
+        &self,
+        team: &TeamId,
+        limit: usize,
+    ) -> Result<Vec<SandboxRecord>, StoreError> {
+        let mut range = Range::prefix("sandbox/end/").descending();
+        let mut ended = Vec::new();
+        // Of what other teams left, so much is looked at and no more.
+        for _ in 0..MOST_PAGES {
+            let page = self.store.range(range.clone()).await?;
+            for entry in &page.entries {
+                if ended.len() == limit {
+                    return Ok(ended);
+                }
+                let key = format!("sandbox/ended/{}", id_of(&entry.key));
+                let found = self.store.get(&key).await?;
+                let record = found.and_then(|found| read_value(&key, &found.value));
+                ended.extend(record.filter(|record: &SandboxRecord| record.team == *team));
+            }
+            match page.entries.last() {
+                Some(last) if page.more => range = range.after(last.key.clone()),
+                _ => break,
+            }
+        }
+        Ok(ended)
     }
 
     /// Forgets the oldest of those that ended, so that `keep` stay; says how many were forgotten.
@@ -165,23 +238,31 @@ impl Records {
 
     /// Forgets a sandbox that ended, by its key in the order of ends.
     async fn forget(&self, order: &str) -> Result<(), StoreError> {
-        let id = order.rsplit('/').next().unwrap_or_default();
+        let id = id_of(order);
         let transaction = Transaction::doing(vec![
             Operation::delete(order),
             Operation::delete(format!("sandbox/ended/{id}")),
             Operation::DeleteRange(Span::prefix(format!("event/{id}/"))),
         ]);
-        self.store.transact(transaction).await.map(drop)
+        self.transact(transaction).await
     }
 
-    /// All values below a prefix, in the order of their keys.
-    async fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, StoreError> {
+    async fn values<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, StoreError> {
+        let all = self.all(prefix).await?;
+        Ok(all.into_iter().map(|(_, value)| value).collect())
+    }
+
+    /// All values below a prefix with their keys, in the order of these.
+    async fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, T)>, StoreError> {
         let mut values = Vec::new();
         let mut range = Range::prefix(prefix);
         loop {
             let page = self.store.range(range.clone()).await?;
             let read = page.entries.iter();
-            values.extend(read.filter_map(|entry| read_value(&entry.key, &entry.value)));
+            values.extend(read.filter_map(|entry| {
+                let value = read_value(&entry.key, &entry.value)?;
+                Some((entry.key.clone(), value))
+            }));
             match page.entries.last() {
                 Some(last) if page.more => range = range.after(last.key.clone()),
                 _ => return Ok(values),
@@ -189,11 +270,33 @@ impl Records {
         }
     }
 
-    /// Events of one moment keep their order by a number.
-    fn event_key(&self, id: &SandboxId, event: &Event) -> String {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        format!("event/{id}/{:015}/{number:012}", event.at.as_millis())
+    async fn transact(&self, transaction: Transaction) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let done = self.store.transact(transaction).await;
+        self.metrics.committed(began.elapsed());
+        done.map(drop)
     }
+
+    /// Names what happened. Events of one moment keep their order by a number.
+    fn happened(&self, team: &TeamId, id: &SandboxId, event: &Event) -> Happened {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        Happened {
+            id: format!("{:015}-{number:012}", event.at.as_millis()),
+            team: team.clone(),
+            sandbox: id.clone(),
+            event: event.clone(),
+        }
+    }
+}
+
+fn event_key(happened: &Happened) -> String {
+    let Happened { id, sandbox, .. } = happened;
+    format!("event/{sandbox}/{}", id.replace('-', "/"))
+}
+
+/// The id at the end of a key.
+fn id_of(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or_default()
 }
 
 fn live_key(id: &SandboxId) -> String {

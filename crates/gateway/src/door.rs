@@ -2,7 +2,9 @@
 
 use crate::drained::Drained;
 use crate::error::{ApiError, in_shape};
-use crate::{e2b, head, traffic};
+use crate::metrics::Metrics;
+use crate::traffic::target::Target;
+use crate::{e2b, head, metrics, native, openapi, page, traffic};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
@@ -12,6 +14,7 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use soulbox_control::Control;
 use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 
 /// What every request needs.
@@ -22,21 +25,35 @@ pub(crate) struct Gateway {
     pub(crate) ports: Arc<traffic::port::kept::Ports>,
     /// The name below which sandboxes have host names that clients can use, if there are any.
     pub(crate) domain: Option<Arc<str>>,
+    /// Told when the server begins to stop.
+    pub(crate) stopping: watch::Sender<bool>,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Places for terminals.
+    pub(crate) terminals: Arc<Semaphore>,
     routes: Arc<Router>,
 }
 
 impl Gateway {
     pub(crate) fn new(control: Arc<Control>, domain: Option<String>) -> Self {
+        let terminals = control.settings().server.terminals as usize;
         let bare = Self {
+            metrics: Arc::new(Metrics::new(control.metrics())),
+            terminals: Arc::new(Semaphore::new(terminals)),
             signed: Arc::default(),
             ports: Arc::new(traffic::port::kept::Ports::new(&control)),
             domain: domain.map(Arc::from),
             control,
+            stopping: watch::Sender::new(false),
             routes: Arc::default(),
         };
         let routes = Router::new()
             .route("/health", get(health))
             .merge(e2b::routes())
+            .merge(native::routes())
+            .merge(metrics::routes())
+            .merge(openapi::routes())
+            .merge(page::routes())
             .fallback(nowhere)
             .method_not_allowed_fallback(wrong_method)
             .with_state(bare.clone());
@@ -47,8 +64,12 @@ impl Gateway {
     }
 }
 
-/// Answers one request.
-pub(crate) async fn answer(gateway: &Gateway, request: Request<Incoming>) -> Response {
+/// Answers one request, which is for `target` or for the programming interface.
+pub(crate) async fn answer(
+    gateway: &Gateway,
+    target: Result<Option<Target>, ApiError>,
+    request: Request<Incoming>,
+) -> Response {
     if let Err(error) = head::check(&request) {
         let mut response = error.into_response();
         // Nobody knows for sure where the next request begins.
@@ -56,7 +77,7 @@ pub(crate) async fn answer(gateway: &Gateway, request: Request<Incoming>) -> Res
         response.headers_mut().insert(CONNECTION, close);
         return response;
     }
-    match traffic::target::of(request.headers(), request.uri()) {
+    match target {
         Ok(Some(target)) => traffic::serve(gateway, target, request).await,
         Ok(None) => match traffic::signature::sought(gateway, &request) {
             Some(Ok(target)) => traffic::serve(gateway, target, request).await,

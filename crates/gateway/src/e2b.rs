@@ -8,6 +8,8 @@ mod later;
 pub(crate) mod sandboxes;
 mod teams;
 
+pub(crate) use sandboxes::{id_of, unexpected};
+
 use crate::door::Gateway;
 use axum::Router;
 

@@ -12,12 +12,18 @@
 //! | heads that are refused, whatever they ask for | `head` |
 //! | which way a request goes | `door` |
 //! | who sends a request, and whose key it is | `client`, `auth` |
+//! | each request's id, line in the log and count | `access`, `metrics` |
 //! | bodies: bounded, with the name of a wrong field | `body` |
 //! | bodies that nobody reads to their end | `drained` |
 //! | failures on the wire | [`error`] |
 //! | requests to a sandbox | `traffic` |
 //! | E2B's control plane | `e2b` |
+//! | what is ours alone | `native` |
+//! | the page in a browser | `page` |
+//! | what can be asked, as a document | `openapi` |
+//! | queries: an error names the field | `query` |
 
+mod access;
 mod auth;
 mod body;
 mod client;
@@ -28,6 +34,11 @@ pub mod error;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod head;
+mod metrics;
+mod native;
+mod openapi;
+mod page;
+mod query;
 pub mod server;
 mod traffic;
 

@@ -57,11 +57,12 @@ impl Server {
         let listener = TcpListener::bind(&address)
             .await
             .map_err(|source| ServerError::Listen { address, source })?;
+        let gateway = Gateway::new(control, None);
         Ok(Self {
-            gateway: Gateway::new(control, None),
+            stopping: gateway.stopping.clone(),
+            gateway,
             listener,
             places: Arc::new(Semaphore::new(settings.server.connections as usize)),
-            stopping: watch::Sender::new(false),
         })
     }
 

@@ -32,6 +32,8 @@ pub struct MemoryKill {
     pub process: String,
     /// What it held when it was killed.
     pub held: ByteSize,
+    /// Which one it is of those that were killed in its sandbox, from 1.
+    pub number: u64,
 }
 
 /// Linux's log, as far as it tells of such processes.
@@ -89,7 +91,9 @@ impl State {
                 Ok(0) => return,
                 Ok(length) => {
                     let bytes = record.get(..length).unwrap_or_default();
-                    if let Some((slot, kill)) = find(&String::from_utf8_lossy(bytes)) {
+                    if let Some((slot, mut kill)) = find(&String::from_utf8_lossy(bytes)) {
+                        let before = self.last.get(&slot).map_or(0, |last| last.number);
+                        kill.number = before + 1;
                         self.last.insert(slot, kill);
                     }
                 }
@@ -132,6 +136,7 @@ pub(crate) fn find(record: &str) -> Option<(u32, MemoryKill)> {
     let kill = MemoryKill {
         process: visible.take(NAME).collect(),
         held: ByteSize(kib.saturating_mul(1024)),
+        number: 1,
     };
     Some((slot, kill))
 }

@@ -6,7 +6,7 @@ use crate::ending::EndedMeanwhile;
 use crate::internet::InternetError;
 use crate::lease::LeaseError;
 use crate::mount_source::MountSourceError;
-use crate::pools::Pools;
+use crate::pools::{PoolLevel, Pools};
 use crate::sandbox::Sandbox;
 use crate::storage::{Room, StorageError};
 use crate::tree_source::TreeError;
@@ -243,6 +243,11 @@ impl Node {
                 ..spec
             },
         );
+    }
+
+    /// How full the pools are.
+    pub fn pools(&self) -> Vec<PoolLevel> {
+        self.pools.levels()
     }
 
     /// Waits until the pools hold what they are to hold.

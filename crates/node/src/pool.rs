@@ -13,6 +13,19 @@ use tokio::sync::Notify;
 /// How long a refill that failed waits before the next, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
+/// How full a pool is, and what it gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Level {
+    /// How many wait.
+    pub ready: usize,
+    /// How many are to wait.
+    pub wanted: usize,
+    /// How many were taken.
+    pub taken: u64,
+    /// How often there was none to take, although some were to wait.
+    pub misses: u64,
+}
+
 /// Things that wait, and how many are wanted.
 pub struct Pool<T> {
     state: Mutex<State<T>>,
@@ -22,6 +35,8 @@ pub struct Pool<T> {
 struct State<T> {
     ready: VecDeque<T>,
     wanted: usize,
+    taken: u64,
+    misses: u64,
 }
 
 impl<T: Send + 'static> Pool<T> {
@@ -30,6 +45,8 @@ impl<T: Send + 'static> Pool<T> {
         let state = State {
             ready: VecDeque::new(),
             wanted,
+            taken: 0,
+            misses: 0,
         };
         Self {
             state: Mutex::new(state),
@@ -43,9 +60,28 @@ impl<T: Send + 'static> Pool<T> {
 
     /// Takes one, if there is one, and lets another be made.
     pub fn take(&self) -> Option<T> {
-        let taken = self.state().ready.pop_front();
+        let taken = {
+            let mut state = self.state();
+            let taken = state.ready.pop_front();
+            match taken.is_some() {
+                true => state.taken += 1,
+                false => state.misses += u64::from(state.wanted > 0),
+            }
+            taken
+        };
         self.changed.notify_waiters();
         taken
+    }
+
+    /// How full it is.
+    pub fn level(&self) -> Level {
+        let state = self.state();
+        Level {
+            ready: state.ready.len(),
+            wanted: state.wanted,
+            taken: state.taken,
+            misses: state.misses,
+        }
     }
 
     /// How many wait.
@@ -137,8 +173,11 @@ mod tests {
         assert_eq!(pool.take(), Some(0));
         pool.filled().await;
         assert_eq!(made.load(Ordering::Relaxed), 5);
+        let level = pool.level();
+        assert_eq!((level.ready, level.taken, level.misses), (3, 1, 0));
         assert_eq!(pool.close().len(), 3);
         assert_eq!(pool.take(), None);
+        assert_eq!(pool.level().misses, 0, "none is wanted any more");
         task.abort();
     }
 }

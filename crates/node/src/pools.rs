@@ -10,12 +10,27 @@
 
 use crate::core::{Core, Waiting};
 use crate::node::CreateError;
-use crate::pool::Pool;
+use crate::pool::{Level, Pool};
 use soulbox_model::{Limits, SandboxSpec};
 use soulbox_wire::spawner::{Network, StopAt};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::JoinHandle;
+
+/// How full the pools of one name are, and what they gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolLevel {
+    /// `slots`, `prepared` or `parked`.
+    pub pool: &'static str,
+    /// How many wait.
+    pub ready: usize,
+    /// How many are to wait.
+    pub wanted: usize,
+    /// How many were taken.
+    pub taken: u64,
+    /// How often there was none to take, although some were to wait.
+    pub misses: u64,
+}
 
 /// The pools of an engine.
 pub(crate) struct Pools {
@@ -106,6 +121,26 @@ impl Pools {
                 }
         };
         lock(&self.kinds).iter().find(fits).cloned()
+    }
+
+    /// How full they are, those of all kinds together.
+    pub(crate) fn levels(&self) -> Vec<PoolLevel> {
+        let kinds = lock(&self.kinds).clone();
+        let sum = |pool: &'static str, levels: Vec<Level>| PoolLevel {
+            pool,
+            ready: levels.iter().map(|level| level.ready).sum(),
+            wanted: levels.iter().map(|level| level.wanted).sum(),
+            taken: levels.iter().map(|level| level.taken).sum(),
+            misses: levels.iter().map(|level| level.misses).sum(),
+        };
+        let of = |pool: fn(&Kind) -> &Arc<Pool<Waiting>>| {
+            kinds.iter().map(|kind| pool(kind).level()).collect()
+        };
+        vec![
+            sum("slots", vec![self.slots.level()]),
+            sum("prepared", of(|kind| &kind.prepared)),
+            sum("parked", of(|kind| &kind.parked)),
+        ]
     }
 
     /// Waits until the pools hold what they are to hold.

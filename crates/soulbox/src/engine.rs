@@ -93,7 +93,7 @@ pub(crate) fn server_runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Starts the engine.
 pub(crate) async fn start(settings: Settings) -> Result<Arc<Node>, Failure> {
-    terminal::log(&settings.log.level);
+    terminal::log(&settings.log);
     let node = Node::start(Arc::new(settings)).await;
     let node = node.map_err(|error| not_started(&error))?;
     // Programs read it in the reply (`--json`) or refuse it (`--require-limits`).

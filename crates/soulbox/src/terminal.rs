@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use soulbox_settings::Log;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 use tracing_subscriber::filter::LevelFilter;
@@ -77,16 +78,19 @@ pub(crate) fn warn(text: &str) {
 }
 
 /// Tells what the engine logs on stderr, down to `level`. The first call counts.
-pub(crate) fn log(level: &str) {
-    let level = level.parse().unwrap_or(LevelFilter::WARN);
+pub(crate) fn log(settings: &Log) {
+    let level = settings.level.parse().unwrap_or(LevelFilter::WARN);
     let log = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(io::stderr);
     // A second engine of the same program finds the first one's log, which is as good.
-    let _ = log
-        .with_ansi(stderr_has_colours())
-        .without_time()
-        .try_init();
+    let _ = match settings.format.as_str() {
+        "json" => log.json().flatten_event(true).try_init(),
+        _ => log
+            .with_ansi(stderr_has_colours())
+            .without_time()
+            .try_init(),
+    };
 }
 
 /// A line on stderr that shows that something long goes on, gone when it is dropped. Drawn only on

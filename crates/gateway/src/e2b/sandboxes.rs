@@ -3,6 +3,8 @@
 pub(crate) mod connect;
 pub(crate) mod create;
 pub(crate) mod list;
+mod logs;
+mod metrics;
 pub(crate) mod network;
 pub(crate) mod pause;
 pub(crate) mod timeout;
@@ -24,6 +26,10 @@ pub(crate) fn routes() -> Router<Gateway> {
     Router::new()
         .route("/sandboxes", post(create::v1).get(list::running))
         .route("/v2/sandboxes", post(create::v2).get(list::v2))
+        .route("/sandboxes/metrics", get(metrics::several))
+        .route("/sandboxes/{id}/metrics", get(metrics::one))
+        .route("/sandboxes/{id}/logs", get(logs::v1))
+        .route("/v2/sandboxes/{id}/logs", get(logs::v2))
         .route("/sandboxes/{id}", get(inspect).delete(kill))
         .route("/sandboxes/{id}/timeout", post(timeout::set))
         .route("/sandboxes/{id}/refreshes", post(timeout::refresh))
@@ -35,7 +41,7 @@ pub(crate) fn routes() -> Router<Gateway> {
 }
 
 /// The id in a path. One that cannot be is one that is not there.
-fn id_of(text: &str) -> Result<SandboxId, ApiError> {
+pub(crate) fn id_of(text: &str) -> Result<SandboxId, ApiError> {
     // Older clients append the id of a client after a dash.
     let id = text.split('-').next().unwrap_or_default();
     id.parse().map_err(|_| {
@@ -77,13 +83,13 @@ async fn kill(
 fn one(reply: SandboxReply) -> Result<SandboxView, ApiError> {
     match reply {
         SandboxReply::Sandbox(view) | SandboxReply::Resumed(view) => Ok(*view),
-        other => Err(unexpected(&other)),
+        _ => Err(unexpected()),
     }
 }
 
 /// An answer to another question: a fault of ours.
-fn unexpected(reply: &SandboxReply) -> ApiError {
-    tracing::error!(?reply, "an answer to another question");
+pub(crate) fn unexpected() -> ApiError {
+    tracing::error!("an answer to another question");
     ApiError::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "an answer to another question",

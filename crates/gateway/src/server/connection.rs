@@ -1,7 +1,8 @@
 //! One connection of a client, and its time limits.
 
+use crate::access;
 use crate::client::Client;
-use crate::door::{self, Gateway};
+use crate::door::Gateway;
 use bytes::Bytes;
 use http::Request;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -44,7 +45,7 @@ pub(super) async fn serve<S>(
             let gateway = gateway.clone();
             let busy = Busy::begin(&pulse);
             async move {
-                let response = door::answer(&gateway, request).await;
+                let response = access::answer(&gateway, request).await;
                 Ok::<_, Infallible>(response.map(|body| Counted { body, busy }))
             }
         })

@@ -45,6 +45,12 @@ section! {
         queue_wait: Duration = |_| Duration::from_secs(30), Accept::between(Duration::from_millis(1), Duration::from_secs(600));
         /// How many ended sandboxes are remembered, with what happened to them.
         keep_ended: u32 = |_| 10_000, Accept::between(0, 10_000_000);
+        /// How often it is looked what each sandbox uses.
+        sample_interval: Duration = |_| Duration::from_secs(5), Accept::between(Duration::from_secs(1), Duration::from_secs(3600));
+        /// How many such samples of each live sandbox are kept; one takes 64 bytes.
+        samples: u32 = |_| 360, Accept::between(1, 100_000);
+        /// The most terminals in browsers at once.
+        terminals: u32 = |_| 256, Accept::between(0, 16_384);
         /// How long a client may take for the head of a request.
         header_timeout: Duration = |_| Duration::from_secs(30), Accept::between(Duration::from_millis(100), Duration::from_secs(600));
         /// How long a connection may be idle between requests. Longer than clients keep theirs, so that

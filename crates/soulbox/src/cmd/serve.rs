@@ -151,7 +151,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 
 async fn serve(settings: Settings, fixed: Option<ApiKey>) -> Result<Exit, Failure> {
     let stop = Stop::listen()?;
-    terminal::log(&settings.log.level);
+    terminal::log(&settings.log);
     // Before the engine: it finds out whether another server has this data directory.
     let store = open_store(&settings).await?;
     let served = with_store(settings, fixed, &stop, &store).await;

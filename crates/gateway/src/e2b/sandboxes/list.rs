@@ -52,7 +52,7 @@ async fn list(
         .execute(team, SandboxCommand::List(query))
         .await?;
     let SandboxReply::Page(page) = reply else {
-        return Err(unexpected(&reply));
+        return Err(unexpected());
     };
     let sandboxes: Vec<_> = page.sandboxes.iter().map(view::listed).collect();
     let mut response = axum::Json(sandboxes).into_response();

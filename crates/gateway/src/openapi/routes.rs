@@ -1,0 +1,314 @@
+//! The routes, one by one.
+
+/// Whether a request needs a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Needed,
+    Open,
+}
+
+/// A route with one method.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) method: &'static str,
+    /// As the router has it.
+    pub(super) path: &'static str,
+    pub(super) about: &'static str,
+    pub(super) key: Key,
+    /// Fields of the query: name, type, what it is.
+    pub(super) query: Vec<(&'static str, &'static str, &'static str)>,
+    /// The shape of the body.
+    pub(super) body: Option<&'static str>,
+    /// Statuses with the shape of what is answered.
+    pub(super) answers: Vec<(u16, &'static str)>,
+}
+
+impl Route {
+    fn open(mut self) -> Self {
+        self.key = Key::Open;
+        self
+    }
+
+    fn query(mut self, name: &'static str, kind: &'static str, about: &'static str) -> Self {
+        self.query.push((name, kind, about));
+        self
+    }
+
+    fn body(mut self, shape: &'static str) -> Self {
+        self.body = Some(shape);
+        self
+    }
+
+    fn gives(mut self, status: u16, shape: &'static str) -> Self {
+        self.answers.push((status, shape));
+        self
+    }
+
+    /// What it belongs to.
+    pub(super) fn tag(&self) -> &'static str {
+        match (self.path, self.key) {
+            (path, _) if path.starts_with("/v1/") => "native",
+            (_, Key::Open) => "operator",
+            ("/metrics", _) => "operator",
+            _ => "e2b",
+        }
+    }
+}
+
+fn route(method: &'static str, path: &'static str, about: &'static str) -> Route {
+    Route {
+        method,
+        path,
+        about,
+        key: Key::Needed,
+        query: Vec::new(),
+        body: None,
+        answers: Vec::new(),
+    }
+}
+
+/// All of them.
+pub(super) fn all() -> Vec<Route> {
+    [
+        operator(),
+        sandboxes(),
+        life(),
+        seen(),
+        keys(),
+        native(),
+        later(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn operator() -> Vec<Route> {
+    vec![
+        route("get", "/", "The page, or what this is")
+            .open()
+            .gives(200, "text/html"),
+        route("get", "/page/{file}", "A file of the page")
+            .open()
+            .gives(200, "text/plain"),
+        route("get", "/health", "Whether the server answers")
+            .open()
+            .gives(200, "Health"),
+        route("get", "/openapi.json", "This document")
+            .open()
+            .gives(200, "application/json"),
+        route(
+            "get",
+            "/metrics",
+            "What is counted; without a key from this machine only",
+        )
+        .gives(200, "application/openmetrics-text"),
+    ]
+}
+
+fn sandboxes() -> Vec<Route> {
+    let listed = |route: Route| {
+        route
+            .query(
+                "metadata",
+                "string",
+                "Notes that they have: name=value&…, each encoded once more",
+            )
+            .query("state", "string", "running, paused, or both with a comma")
+            .query("template", "string", "What they are made from")
+            .query("startedAfter", "string", "The earliest start, RFC 3339")
+            .query("order", "string", "asc or desc by start; desc when absent")
+            .query("limit", "integer", "1 to 100")
+            .query(
+                "nextToken",
+                "string",
+                "From the header x-next-token of the page before",
+            )
+            .gives(200, "[ListedSandbox]")
+    };
+    vec![
+        route("post", "/v2/sandboxes", "Make a sandbox")
+            .body("NewSandbox")
+            .gives(201, "Sandbox"),
+        route("post", "/sandboxes", "Make a sandbox; first generation")
+            .body("NewSandbox")
+            .gives(201, "Sandbox"),
+        listed(route("get", "/v2/sandboxes", "Those that live, in pages")),
+        listed(route("get", "/sandboxes", "Those that run")),
+        route("get", "/sandboxes/{id}", "About one").gives(200, "SandboxDetail"),
+        route("delete", "/sandboxes/{id}", "End one").gives(204, ""),
+    ]
+}
+
+fn life() -> Vec<Route> {
+    vec![
+        route(
+            "post",
+            "/sandboxes/{id}/timeout",
+            "Set how long it lives from now",
+        )
+        .body("Timeout")
+        .gives(204, ""),
+        route("post", "/sandboxes/{id}/refreshes", "Let it live longer")
+            .body("Refresh")
+            .gives(204, ""),
+        route(
+            "post",
+            "/v2/sandboxes/{id}/connect",
+            "Resume it if it is paused; let it live longer",
+        )
+        .body("Timeout")
+        .gives(200, "Sandbox")
+        .gives(201, "Sandbox"),
+        route(
+            "post",
+            "/sandboxes/{id}/connect",
+            "As /v2; first generation",
+        )
+        .body("Timeout")
+        .gives(200, "Sandbox")
+        .gives(201, "Sandbox"),
+        route("post", "/sandboxes/{id}/resume", "Resume it")
+            .body("Timeout")
+            .gives(201, "Sandbox"),
+        route(
+            "post",
+            "/sandboxes/{id}/pause",
+            "Stop it with everything in memory",
+        )
+        .gives(204, ""),
+        route(
+            "put",
+            "/sandboxes/{id}/network",
+            "Keep other rules for its network",
+        )
+        .body("Network")
+        .gives(204, ""),
+    ]
+}
+
+fn seen() -> Vec<Route> {
+    vec![
+        route("get", "/sandboxes/{id}/metrics", "What it used")
+            .query("start", "integer", "The first second since 1970")
+            .query("end", "integer", "The last second since 1970")
+            .gives(200, "[SandboxMetric]"),
+        route("get", "/sandboxes/metrics", "What several used last")
+            .query(
+                "sandbox_ids",
+                "string",
+                "Up to 100 ids with commas between them",
+            )
+            .gives(200, "SandboxesMetrics"),
+        route(
+            "get",
+            "/sandboxes/{id}/logs",
+            "What happened to it, also after its end; first generation",
+        )
+        .query("start", "integer", "The first millisecond since 1970")
+        .query("limit", "integer", "Up to 1000 entries")
+        .gives(200, "SandboxLogs"),
+        route(
+            "get",
+            "/v2/sandboxes/{id}/logs",
+            "What happened to it, also after its end",
+        )
+        .query(
+            "cursor",
+            "integer",
+            "The millisecond since 1970 to begin at",
+        )
+        .query("direction", "string", "forward or backward")
+        .query("level", "string", "The least: debug, info, warn or error")
+        .query("search", "string", "What is in the message")
+        .query("limit", "integer", "Up to 1000 entries")
+        .gives(200, "SandboxLogsV2"),
+    ]
+}
+
+fn keys() -> Vec<Route> {
+    vec![
+        route("get", "/teams", "The team of the key").gives(200, "[Team]"),
+        route("get", "/api-keys", "The keys, as far as they may be shown").gives(200, "[ApiKey]"),
+        route("post", "/api-keys", "Make a key; it is told this once")
+            .body("NewApiKey")
+            .gives(201, "ApiKey"),
+        route("patch", "/api-keys/{id}", "Name a key")
+            .body("NewApiKey")
+            .gives(204, ""),
+        route("delete", "/api-keys/{id}", "Take a key away").gives(204, ""),
+    ]
+}
+
+fn native() -> Vec<Route> {
+    let followed = |route: Route| {
+        route
+            .query(
+                "follow",
+                "boolean",
+                "Follow it as server-sent events; Last-Event-ID goes on from there",
+            )
+            .gives(200, "Events")
+    };
+    vec![
+        route(
+            "get",
+            "/v1/sandboxes",
+            "Those that live with what they use, or those that ended last",
+        )
+        .query("state", "string", "live or ended; live when absent")
+        .query(
+            "limit",
+            "integer",
+            "1 to 100 live ones, 1 to 1000 ended ones",
+        )
+        .query("nextToken", "string", "From the page before, of live ones")
+        .gives(200, "Sandboxes"),
+        followed(route(
+            "get",
+            "/v1/events",
+            "The last that happened to all sandboxes of the team",
+        )),
+        followed(route(
+            "get",
+            "/v1/sandboxes/{id}/events",
+            "What happened to it, also after its end",
+        )),
+        route(
+            "get",
+            "/v1/sandboxes/{id}/terminal",
+            "A terminal in it, over a WebSocket",
+        )
+        .query("cols", "integer", "Columns, 80 when absent")
+        .query("rows", "integer", "Rows, 24 when absent")
+        .query("user", "string", "Whose shell it is")
+        .gives(101, ""),
+    ]
+}
+
+/// What E2B has and is not built here.
+fn later() -> Vec<Route> {
+    let forks = route("post", "/sandboxes/{id}/fork", "Forks of a sandbox");
+    let snapshots = route(
+        "post",
+        "/sandboxes/{id}/snapshots",
+        "Snapshots of a sandbox",
+    );
+    let others = [
+        ("/snapshots", "Snapshots"),
+        ("/templates", "Templates"),
+        ("/templates/{*rest}", "Templates"),
+        ("/v2/templates", "Templates"),
+        ("/v2/templates/{*rest}", "Templates"),
+        ("/v3/templates", "Templates"),
+        ("/default-templates", "Templates"),
+        ("/volumes", "Volumes"),
+        ("/volumes/{*rest}", "Volumes"),
+        ("/volumecontent/{*rest}", "Files of volumes"),
+        ("/secrets", "Secrets"),
+        ("/secrets/{*rest}", "Secrets"),
+    ];
+    let others = others.map(|(path, about)| route("get", path, about));
+    let all = [forks, snapshots].into_iter().chain(others);
+    all.map(|route| route.gives(501, "Error")).collect()
+}
