@@ -1,5 +1,6 @@
 //! A server of the test's own, and a client that sends what it is told and nothing else.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use soulbox_tests::Soulbox;
 use std::fs::File;
@@ -45,10 +46,18 @@ impl Server {
     pub(crate) fn start(variables: &[(&str, &str)]) -> Self {
         let home = Soulbox::new();
         let log = File::create(home.home().join("log")).expect("a file for the log");
-        let arguments = ["serve", "--listen", "127.0.0.1:0", "--allow-host-template"];
+        let arguments = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--allow-host-template",
+            "--end-on-stop",
+        ];
         let mut command = home.command(arguments);
         command.env("SOULBOX_API_KEY", KEY).stderr(log);
         command.env("SOULBOX_POOL_PARKED", "1");
+        // Many run at once; each takes the room for its sandboxes' disks when it starts.
+        command.env("SOULBOX_STORAGE_SIZE", "1G");
         command.envs(variables.iter().copied());
         let mut child = command.spawn().expect("the server starts");
         let stdout = child.stdout.take().expect("a pipe");
@@ -137,16 +146,21 @@ impl Server {
 
     /// Stops it and gives its log.
     pub(crate) fn stop(mut self) -> String {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
-        self.child.wait().expect("its end");
+        self.end();
         std::fs::read_to_string(self.home.home().join("log")).expect("its log")
+    }
+
+    /// Ends it with its sandboxes.
+    fn end(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let _ = self.child.wait();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.end();
+        }
     }
 }

@@ -103,9 +103,15 @@ impl Samples {
         let now = Instant::now();
         let (then, cpu_then) = state.before;
         let cpu = seen.cpu.unwrap_or(cpu_then);
-        let used = cpu.saturating_sub(cpu_then);
+        let within = now.duration_since(then);
+        // What one that was taken over used before belongs to no sample.
+        let may = within.mul_f64(f64::from(seen.cpu_millis) / 1000.0);
+        let used = match state.ring.is_empty() && cpu > may {
+            true => Duration::ZERO,
+            false => cpu.saturating_sub(cpu_then),
+        };
         state.before = (now, cpu);
-        let sample = sample(&seen, disk, used, now.duration_since(then));
+        let sample = sample(&seen, disk, used, within);
         while state.ring.len() >= most.max(1) {
             state.ring.pop_front();
         }
