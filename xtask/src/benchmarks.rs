@@ -12,7 +12,7 @@ pub(crate) const PATH: &str = "docs/benchmarks.md";
 const DIRECTORY: &str = "docs/bench";
 
 /// The questions, in the order of the document, and how each file is made.
-const BENCHES: [(&str, &str); 12] = [
+const BENCHES: [(&str, &str); 14] = [
     ("create", "soulbox bench create --template base --count 300"),
     ("exec", "soulbox bench exec --template base --count 2000"),
     (
@@ -40,6 +40,14 @@ const BENCHES: [(&str, &str); 12] = [
         "soulbox bench leak --template base --kills engine,spawner,agent --cycles 60 --seed 2",
     ),
     ("store", "cargo bench -p soulbox-store"),
+    (
+        "serve",
+        "soulbox bench serve --template base --parts create,interactive,command,file,idle --count 120 --commands 400",
+    ),
+    (
+        "serve-crowd",
+        "soulbox bench serve --template base --parts crowd --seconds 60",
+    ),
 ];
 
 /// Which number of a row is held against a mark.
@@ -56,7 +64,7 @@ enum Of {
 }
 
 /// What the product is held to: bench, row, demand. Times in milliseconds.
-const MARKS: [(&str, &str, Of); 56] = [
+const MARKS: [(&str, &str, Of); 76] = [
     ("create", "create, everything fresh", Of::P50(2.5)),
     (
         "create",
@@ -188,6 +196,62 @@ const MARKS: [(&str, &str, Of); 56] = [
         "store",
         "create's transaction, 16 at once, disk",
         Of::AtLeastPerSecondTimes(2.0, "create's transaction, 1 at once, disk"),
+    ),
+    ("serve", "create, one was ready", Of::P50(2.0)),
+    ("serve", "create, one was ready", Of::P99(10.0)),
+    ("serve", "create, none was ready", Of::P50(6.0)),
+    ("serve", "create, none was ready", Of::P99(25.0)),
+    ("serve", "of use, one was ready", Of::P50(8.0)),
+    ("serve", "of use, one was ready", Of::P99(25.0)),
+    (
+        "serve",
+        "of use, 100 at once, 95th percentile",
+        Of::AtMost(500.0),
+    ),
+    ("serve", "failures of 100 at once", Of::AtMost(0.0)),
+    ("serve", "bash -l -c true", Of::P50(4.0)),
+    (
+        "serve",
+        "bash -l -c true, 4 at once",
+        Of::AtLeastPerSecond(450.0),
+    ),
+    ("serve", "/bin/true", Of::P50(1.5)),
+    (
+        "serve",
+        "/bin/true, 4 at once",
+        Of::AtLeastPerSecond(1500.0),
+    ),
+    (
+        "serve",
+        "a file of 64 MiB sent, median",
+        Of::AtLeastPerSecond(400.0),
+    ),
+    (
+        "serve",
+        "a file of 64 MiB fetched, median",
+        Of::AtLeastPerSecond(400.0),
+    ),
+    (
+        "serve",
+        "the server's memory with files of 64 MiB, at most more",
+        Of::AtMost(8.0),
+    ),
+    ("serve", "PSS of the idle server", Of::AtMost(30.0)),
+    (
+        "serve",
+        "PSS of the server for an idle stream",
+        Of::AtMost(30.0),
+    ),
+    ("serve-crowd", "failures with many users", Of::AtMost(0.0)),
+    (
+        "serve-crowd",
+        "PSS of the server with many users, grew by",
+        Of::AtMost(4.0),
+    ),
+    (
+        "serve-crowd",
+        "descriptors of the server with many users, grew by",
+        Of::AtMost(0.0),
     ),
 ];
 

@@ -12,6 +12,7 @@
 //! | how exactly limits hold | [`limits`] |
 //! | what a sandbox notices of a bad neighbour | [`bombs`] |
 //! | what the walls cost each system call | [`walls`] |
+//! | the server, with its clients in another process | [`serve`] |
 //! | other tools in the same run | [`baseline`] |
 //! | figures, the machine, the engines | [`report`], [`machine`], [`bed`] |
 
@@ -27,6 +28,7 @@ mod machine;
 mod memory;
 mod report;
 mod run;
+mod serve;
 mod walls;
 
 use crate::cli::Global;
@@ -76,6 +78,8 @@ enum Question {
     Bombs(bombs::Args),
     /// What the walls cost each system call
     Walls(walls::Args),
+    /// The server: its answers, what goes through it, its memory
+    Serve(Box<serve::Args>),
 }
 
 /// Measures and prints.
@@ -90,11 +94,18 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Question::Limits(args) => args.common.json,
         Question::Bombs(args) => args.common.json,
         Question::Walls(args) => args.common.json,
+        Question::Serve(args) => args.common.json,
     };
     if let Question::Walls(args) = &args.question
         && let Some(behind) = args.behind()
     {
         walls::tell(behind)?;
+        return Ok(Exit::SUCCESS);
+    }
+    if let Question::Serve(args) = &args.question
+        && args.is_bare()
+    {
+        engine::runtime()?.block_on(serve::be_bare())?;
         return Ok(Exit::SUCCESS);
     }
     if let Question::Leak(args) = &args.question
@@ -146,5 +157,6 @@ async fn measure(global: &Global, question: &Question) -> Result<Report, Failure
         Question::Limits(args) => limits::measure(global, args).await,
         Question::Bombs(args) => bombs::measure(global, args).await,
         Question::Walls(args) => walls::measure(global, args).await,
+        Question::Serve(args) => serve::measure(global, args).await,
     }
 }

@@ -94,7 +94,7 @@ fn free_kib() -> Result<u64, Failure> {
 }
 
 /// What a process holds, shared pages divided among those who share them.
-fn pss_kib(pid: u32) -> Option<u64> {
+pub(super) fn pss_kib(pid: u32) -> Option<u64> {
     field(
         &fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?,
         "Pss:",
@@ -102,7 +102,7 @@ fn pss_kib(pid: u32) -> Option<u64> {
 }
 
 /// The number after `key` at the start of a line.
-fn field(text: &str, key: &str) -> Option<u64> {
+pub(super) fn field(text: &str, key: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(key))?;
     value.split_whitespace().next()?.parse().ok()
 }

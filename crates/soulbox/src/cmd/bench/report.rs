@@ -40,6 +40,23 @@ impl Times {
         self.elapsed += elapsed;
     }
 
+    /// What they are called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same times under another name.
+    pub(super) fn named(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self { name, ..self }
+    }
+
+    /// The time, in milliseconds, that a share of them do not exceed.
+    pub(super) fn millis_at(&self, share: f64) -> f64 {
+        let micros = self.histogram.value_at_quantile(share);
+        f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1000.0
+    }
+
     fn row(&self) -> Row {
         let seconds = self.elapsed.as_secs_f64();
         #[allow(clippy::cast_precision_loss)] // a count of measurements
