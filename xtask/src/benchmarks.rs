@@ -42,11 +42,11 @@ const BENCHES: [(&str, &str); 14] = [
     ("store", "cargo bench -p soulbox-store"),
     (
         "serve",
-        "soulbox bench serve --template base --parts create,interactive,command,file,idle",
+        "soulbox bench serve --template base --parts create,interactive,command,file,idle --count 120 --commands 400",
     ),
     (
         "serve-crowd",
-        "soulbox bench serve --template base --parts crowd --seconds 300",
+        "soulbox bench serve --template base --parts crowd --seconds 60",
     ),
 ];
 

@@ -21,14 +21,15 @@ pub(super) async fn measure(
     args: &Args,
     report: &mut Report,
 ) -> Result<(), Failure> {
+    // The host's shell without its profiles, which are the operator's own.
     let ways = [
         (
-            "bash -l -c true",
+            ("bash -l -c true", "bash -c true"),
             client::line("true"),
-            &["/bin/bash", "-l", "-c", "true"][..],
+            &["/bin/bash", "-c", "true"][..],
         ),
         (
-            "/bin/true",
+            ("/bin/true", "/bin/true"),
             client::program("/bin/true", &[]),
             &["/bin/true"][..],
         ),
@@ -38,8 +39,11 @@ pub(super) async fn measure(
     let agent = api.agent(&made)?;
     let plain = Baseline::there().into_iter().next();
     let mut rows = Vec::new();
-    for (name, request, words) in &ways {
-        let (inside, outside) = (Times::of(*name)?, Times::of(format!("{name} on the host"))?);
+    for ((name, outside), request, words) in &ways {
+        let (inside, outside) = (
+            Times::of(*name)?,
+            Times::of(format!("{outside} on the host"))?,
+        );
         rows.push((request, *words, inside, outside));
         for _ in 0..WARM {
             client::run(&agent, request).await?;
@@ -67,14 +71,14 @@ pub(super) async fn measure(
     for (_, _, inside, outside) in rows {
         report.times([inside, outside]);
     }
-    for (name, request, words) in &ways {
+    for ((name, outside), request, words) in &ways {
         let count = args.commands;
         let inside = at_once(address, args, name, request).await?;
         report.times([inside]);
         if let Some(plain) = plain {
             report.times([plain
                 .measure_at_once(words, count, AT_ONCE)?
-                .named(format!("{name} on the host, {AT_ONCE} at once"))]);
+                .named(format!("{outside} on the host, {AT_ONCE} at once"))]);
         }
     }
     Ok(())

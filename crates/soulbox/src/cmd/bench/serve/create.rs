@@ -214,7 +214,7 @@ pub(super) async fn interactive(
         client::wait_until_ready(address, template).await?;
         servers.push((Api::new(address), Times::of("of use, none was ready")?));
     }
-    let mut shell = Times::of("bash -l -c echo on the host, to its end")?;
+    let mut shell = Times::of("bash -c echo on the host, to its end")?;
     let tool = Baseline::there().into_iter().next();
     let progress = Progress::bar("creating and using", u64::from(args.count));
     for _ in 0..args.count.div_ceil(TURN) {
@@ -227,7 +227,7 @@ pub(super) async fn interactive(
             }
         }
         if let Some(tool) = tool {
-            tool.measure(&["/bin/bash", "-l", "-c", "echo here"], TURN, &mut shell);
+            tool.measure(&["/bin/bash", "-c", "echo here"], TURN, &mut shell);
         }
         progress.advance(u64::from(TURN));
     }

@@ -23,7 +23,7 @@ pub(super) async fn measure(bed: &Bed, args: &Args, report: &mut Report) -> Resu
     let mut up = Times::of(format!("{SIZE} MiB sent"))?;
     let mut down = Times::of(format!("{SIZE} MiB fetched"))?;
     let mut inside = Times::of(format!("{SIZE} MiB copied within the sandbox"))?;
-    let copy = format!("cp {PATH} {PATH}-2; rm {PATH}-2");
+    let copy = format!("cp --reflink=never {PATH} {PATH}-2; rm {PATH}-2");
     let progress = Progress::bar("sending and fetching files", u64::from(args.files));
     let before = bed.server.as_ref().map(|server| {
         server.forget_peak();

@@ -13,6 +13,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+/// The room that a server takes from the host's disk, where no setting says how much.
+const DISK: &str = "2G";
+
 /// What the server keeps ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pools {
@@ -139,9 +142,9 @@ impl Server {
         let data_dir = &settings.paths.data_dir;
         let directory = Directory::make(data_dir)?;
         directory.link(data_dir, template)?;
-        let mut words: Vec<String> = ["serve", "--listen", "127.0.0.1:0", "--data-dir"]
-            .map(str::to_owned)
-            .into();
+        let words = ["serve", "--end-on-stop", "--listen", "127.0.0.1:0"];
+        let mut words: Vec<String> = words.map(str::to_owned).into();
+        words.push("--data-dir".to_owned());
         words.push(directory.path().display().to_string());
         if let Some(config) = &global.config {
             words.extend(["--config".to_owned(), config.display().to_string()]);
@@ -149,11 +152,14 @@ impl Server {
         if template == "host" {
             words.push("--allow-host-template".to_owned());
         }
-        let none = [("SOULBOX_POOL_PARKED", "0"), ("SOULBOX_POOL_SLOTS", "0")];
-        let variables = match pools {
-            Pools::Filled => Vec::new(),
-            Pools::Empty => none.map(|(name, value)| (name, value.to_owned())).into(),
-        };
+        let mut variables = Vec::new();
+        if settings.storage.size.bytes() == 0 {
+            variables.push(("SOULBOX_STORAGE_SIZE", DISK.to_owned()));
+        }
+        if pools == Pools::Empty {
+            let none = ["SOULBOX_POOL_PARKED", "SOULBOX_POOL_SLOTS"];
+            variables.extend(none.map(|name| (name, "0".to_owned())));
+        }
         let process = Process::start(&words, &variables)?;
         let credentials = Credentials::read(directory.path())?;
         let credentials = credentials.ok_or_else(|| failed("the server wrote no credentials"))?;
