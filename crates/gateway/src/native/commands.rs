@@ -18,17 +18,36 @@ use soulbox_control::{ControlError, SandboxReply};
 use soulbox_model::{CommandId, CommandRecord, SandboxId};
 
 pub(super) fn routes() -> Router<Gateway> {
-    const ALL: &str = "/v1/sandboxes/{sandbox}/commands";
-    let below = |rest: &str| format!("{ALL}/{{command}}{rest}");
     Router::new()
-        .route(ALL, post(start::start).get(list::list))
-        .route(&below(""), get(list::get))
-        .route(&below("/wait"), get(wait::wait))
-        .route(&below("/signal"), post(signal::send))
-        .route(&below("/stdin"), post(input::write))
-        .route(&below("/stdout"), get(output::stdout))
-        .route(&below("/stderr"), get(output::stderr))
-        .route(&below("/output"), get(follow::output))
+        .route(
+            "/v1/sandboxes/{sandbox}/commands",
+            post(start::start).get(list::list),
+        )
+        .route("/v1/sandboxes/{sandbox}/commands/{command}", get(list::get))
+        .route(
+            "/v1/sandboxes/{sandbox}/commands/{command}/wait",
+            get(wait::wait),
+        )
+        .route(
+            "/v1/sandboxes/{sandbox}/commands/{command}/signal",
+            post(signal::send),
+        )
+        .route(
+            "/v1/sandboxes/{sandbox}/commands/{command}/stdin",
+            post(input::write),
+        )
+        .route(
+            "/v1/sandboxes/{sandbox}/commands/{command}/stdout",
+            get(output::stdout),
+        )
+        .route(
+            "/v1/sandboxes/{sandbox}/commands/{command}/stderr",
+            get(output::stderr),
+        )
+        .route(
+            "/v1/sandboxes/{sandbox}/commands/{command}/output",
+            get(follow::output),
+        )
 }
 
 fn sandbox_of(text: &str) -> Result<SandboxId, ApiError> {

@@ -76,6 +76,7 @@ pub(super) fn all() -> Vec<Route> {
         seen(),
         keys(),
         native(),
+        commands(),
         later(),
     ]
     .into_iter()
@@ -264,6 +265,31 @@ fn native() -> Vec<Route> {
         )
         .query("nextToken", "string", "From the page before, of live ones")
         .gives(200, "Sandboxes"),
+        route(
+            "post",
+            "/v1/sandboxes",
+            "Make one, with everything that can be said about it; may carry an Idempotency-Key",
+        )
+        .body("NewNativeSandbox")
+        .gives(201, "NativeSandbox"),
+        route(
+            "get",
+            "/v1/sandboxes/{id}/usage",
+            "What it has used, by the host's own counters",
+        )
+        .gives(200, "Usage"),
+        route(
+            "delete",
+            "/v1/sandboxes/{id}/processes",
+            "Kill every process in it but the first",
+        )
+        .gives(204, ""),
+        route(
+            "get",
+            "/v1/sandboxes/{id}/tcp/{port}",
+            "A port in it, byte for byte, after an upgrade to tcp",
+        )
+        .gives(101, ""),
         followed(route(
             "get",
             "/v1/events",
@@ -283,6 +309,74 @@ fn native() -> Vec<Route> {
         .query("rows", "integer", "Rows, 24 when absent")
         .query("user", "string", "Whose shell it is")
         .gives(101, ""),
+    ]
+}
+
+/// Commands that happen once.
+fn commands() -> Vec<Route> {
+    let bytes = |route: Route| {
+        route
+            .query("offset", "integer", "From which byte on, 0 when absent")
+            .query("limit", "integer", "At most so many bytes")
+            .gives(200, "application/octet-stream")
+    };
+    vec![
+        route(
+            "post",
+            "/v1/sandboxes/{sandbox}/commands",
+            "Start a command; may carry an Idempotency-Key",
+        )
+        .body("NewCommand")
+        .gives(201, "Command"),
+        route(
+            "get",
+            "/v1/sandboxes/{sandbox}/commands",
+            "All commands, the oldest first",
+        )
+        .gives(200, "Commands"),
+        route(
+            "get",
+            "/v1/sandboxes/{sandbox}/commands/{command}",
+            "One command",
+        )
+        .gives(200, "Command"),
+        route(
+            "get",
+            "/v1/sandboxes/{sandbox}/commands/{command}/wait",
+            "One command, as soon as it is over or after so long",
+        )
+        .query("timeout_ms", "integer", "How long at most, in milliseconds")
+        .gives(200, "Command"),
+        route(
+            "post",
+            "/v1/sandboxes/{sandbox}/commands/{command}/signal",
+            "Send it a signal",
+        )
+        .body("SignalCommand")
+        .gives(204, ""),
+        route(
+            "post",
+            "/v1/sandboxes/{sandbox}/commands/{command}/stdin",
+            "Write to its input: the body's bytes",
+        )
+        .query("close", "boolean", "Close the input afterwards")
+        .gives(204, ""),
+        bytes(route(
+            "get",
+            "/v1/sandboxes/{sandbox}/commands/{command}/stdout",
+            "Bytes of its output, while it runs and afterwards",
+        )),
+        bytes(route(
+            "get",
+            "/v1/sandboxes/{sandbox}/commands/{command}/stderr",
+            "Bytes of its error output, while it runs and afterwards",
+        )),
+        route(
+            "get",
+            "/v1/sandboxes/{sandbox}/commands/{command}/output",
+            "Both outputs as server-sent events; Last-Event-ID goes on from there",
+        )
+        .gives(200, "text/event-stream"),
     ]
 }
 
