@@ -1,6 +1,6 @@
 //! Files for the output of recorded commands: the host's own, in memory, of a length that nobody
 //! can change. Whoever has the descriptor inside may write anything into one, and no more than
-//! that: `docs/decisions/0009-commands.md` has why.
+//! that: `docs/decisions/0011-commands.md` has why.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -135,6 +135,9 @@ impl OutputFile {
     ) -> Result<Vec<u8>, OutputFileError> {
         let left = self.size(stream).kept.saturating_sub(offset);
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(limit);
+        if length == 0 {
+            return Ok(Vec::new());
+        }
         let mut bytes = vec![0; length];
         let begin = OUTPUT_HEAD + self.room * stream.index() + offset;
         let mut filled = 0;
@@ -172,7 +175,8 @@ mod tests {
     fn nobody_makes_it_longer_or_shorter() {
         let file = OutputFile::new(8).unwrap();
         let end = output_length(8);
-        assert_eq!(write(&file, b"12345", end - 3), Ok(3));
+        assert_eq!(write(&file, b"123", end - 3), Ok(3));
+        assert_eq!(write(&file, b"12345", end - 3), Err(Errno::PERM));
         assert_eq!(write(&file, b"x", end), Err(Errno::PERM));
         assert_eq!(rustix::fs::ftruncate(&file, end + 1), Err(Errno::PERM));
         assert_eq!(rustix::fs::ftruncate(&file, 0), Err(Errno::PERM));

@@ -24,8 +24,10 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// Print how clients and machines are told to trust it
+    #[command(after_help = EXAMPLES)]
     Trust,
     /// Print the file with its certificate
+    #[command(after_help = EXAMPLES)]
     Path,
 }
 

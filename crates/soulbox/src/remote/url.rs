@@ -55,6 +55,10 @@ impl Url {
         let authority: Authority = host
             .parse()
             .map_err(|_| refuse("it has no host, or more than a host"))?;
+        let has_port = authority.as_str() != authority.host();
+        if has_port && authority.port_u16().is_none() {
+            return Err(refuse("its port is none"));
+        }
         if authority.host().is_empty() || host.contains('@') {
             return Err(refuse("it has no host, or more than a host"));
         }

@@ -222,6 +222,8 @@ impl<R: AsyncRead + Unpin> AsyncRead for Bounded<R> {
         match self.left.checked_sub(read) {
             Some(left) => self.left = left,
             None => {
+                // Who is told of a failure is given no bytes with it.
+                buffer.set_filled(before);
                 let what = format!(
                     "it is larger than {} bytes (setting execute.file)",
                     self.limit
