@@ -24,6 +24,11 @@ fn commands_are_known_after_the_end_of_their_sandbox() {
     server.wait(&ended);
     let script = "echo begun; exec sleep 1000";
     let running = server.command(&sandbox, &json!({"cmd": ["/bin/sh", "-c", script]}));
+    // Its first output tells that it runs.
+    let begun = format!("{}/stdout", path(&running));
+    while server.get(&begun).expect(200).text().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     let target = format!("{}/output?follow", path(&running));
     let follow = std::thread::scope(|scope| {
         let follow = scope.spawn(|| server.get(&target).text());

@@ -177,7 +177,7 @@ fn a_repeated_request_gets_the_first_result() {
     let elsewhere = keyed(&server, "k", &elsewhere, &other).expect(201).json();
     assert_ne!(elsewhere["id"], first["id"]);
     let (one, two) = thread::scope(|scope| {
-        let ask = || keyed(&server, "at once", &target, &body).expect(201).json();
+        let ask = || keyed(&server, "at-once", &target, &body).expect(201).json();
         let one = scope.spawn(ask);
         let two = scope.spawn(ask);
         (one.join().expect("one"), two.join().expect("two"))

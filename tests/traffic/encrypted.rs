@@ -105,7 +105,7 @@ async fn http2_reaches_a_port_too() {
             "--max-time",
             "30",
             "--write-out",
-            " %{http_version}",
+            " proto=%{http_version}",
         ])
         .arg("--cacert")
         .arg(server.authority())
@@ -121,7 +121,7 @@ async fn http2_reaches_a_port_too() {
     let text = String::from_utf8_lossy(&asked.stdout);
     let error = String::from_utf8_lossy(&asked.stderr);
     assert!(asked.status.success(), "{text} {error}");
-    assert_eq!(text.matches(" 2").count(), 2, "{text}");
+    assert_eq!(text.matches(" proto=2").count(), 2, "{text}");
     assert!(text.contains(&format!("\"host\": [\"{host}\"]")), "{text}");
 }
 

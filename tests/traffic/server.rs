@@ -57,7 +57,10 @@ impl Server {
             "--listen=127.0.0.1:0",
             "--tls-listen=127.0.0.1:0",
             "--allow-host-template",
+            "--end-on-stop",
         ]);
+        // Many run at once; each takes the room for its sandboxes' disks when it starts.
+        command.env("SOULBOX_STORAGE_SIZE", "1G");
         let started = command.stderr(log).stdout(Stdio::piped()).spawn();
         let mut child = started.expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();

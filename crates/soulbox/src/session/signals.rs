@@ -49,7 +49,7 @@ async fn interrupt(client: &AgentClient, pid: u32) {
         cmd: "/bin/sh".to_owned(),
         args: vec![
             "-c".to_owned(),
-            format!("kill -s INT -{pid} || kill -s INT {pid}"),
+            format!("kill -s INT -- -{pid} 2>/dev/null || kill -s INT {pid}"),
         ],
         user: Some("root".to_owned()),
         ..StartRequest::default()
