@@ -10,6 +10,7 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
+use soulbox_control::ControlError;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +30,7 @@ pub(super) async fn write(
     let input = gateway.control.command_input(&team, &sandbox, &command);
     let mut input = input.await?;
     let limit = gateway.control.settings().server.body_timeout;
+    let mut wrote = false;
     loop {
         let frame = tokio::time::timeout(limit, body.frame()).await;
         let frame = frame.map_err(|_| {
@@ -41,8 +43,13 @@ pub(super) async fn write(
         let frame = frame.map_err(|error| ApiError::bad(format!("the body broke off: {error}")))?;
         if let Ok(bytes) = frame.into_data() {
             input.write(&bytes).await?;
+            wrote |= !bytes.is_empty();
         }
     }
-    input.finish(options.close).await?;
+    match input.finish(options.close).await {
+        // It took all there was and ended: there is nothing left to close.
+        Err(ControlError::CommandState { .. }) if wrote => {}
+        finished => finished?,
+    }
     Ok(StatusCode::NO_CONTENT)
 }
