@@ -93,3 +93,51 @@ async fn a_paused_sandbox_is_not_found_until_traffic_may_wake_it() {
         }
     }
 }
+
+#[tokio::test]
+async fn nobody_without_a_token_wakes_a_sandbox_that_wants_one() {
+    let server = Server::start();
+    let sandbox = server
+        .sandbox(json!({
+            "autoPause": true,
+            "autoResume": { "enabled": true },
+            "network": { "allowPublicTraffic": false },
+        }))
+        .await;
+    let path = format!("/sandboxes/{}", sandbox.id());
+    let paused = server
+        .api("POST", &format!("{path}/pause"), &json!({}))
+        .await;
+    assert_eq!(paused.status, 204, "{paused:?}");
+    let agent = sandbox.headers(49983);
+    let own = sandbox.headers(sandbox.port);
+    let wrong = format!("{agent}X-Access-Token: wrong\r\n");
+    let asks = format!("{agent}Origin: http://page.test\r\nAccess-Control-Request-Method: GET\r\n");
+    let file = "/files?path=/etc/hostname";
+    for (method, path, headers, status) in [
+        ("GET", "/health", &agent, 502),
+        ("GET", "/health", &wrong, 502),
+        ("GET", "/metrics", &agent, 401),
+        ("GET", "/metrics", &wrong, 401),
+        ("POST", "/process.Process/List", &wrong, 401),
+        ("GET", file, &agent, 401),
+        ("GET", &format!("{file}&signature=v1_x"), &agent, 401),
+        ("POST", "/init", &agent, 404),
+        ("OPTIONS", "/health", &asks, 204),
+        ("OPTIONS", "/health", &agent, 502),
+        ("GET", "/count", &own, 403),
+        ("OPTIONS", "/count", &own, 403),
+    ] {
+        let mut stream = server.connect().await;
+        http::send(&mut stream, method, path, "localhost", headers, b"").await;
+        let answer = http::answer(&mut stream).await;
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+    }
+    let told = server.api("GET", &path, &Value::Null).await.json();
+    assert_eq!(told["state"], "paused", "{told}");
+    let token = sandbox.told["envdAccessToken"].as_str().unwrap();
+    let right = format!("{agent}X-Access-Token: {token}\r\n");
+    let mut stream = server.connect().await;
+    let answer = http::get(&mut stream, "/health", "localhost", &right).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+}

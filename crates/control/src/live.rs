@@ -2,7 +2,7 @@
 
 use crate::memory_watch::MemoryWatch;
 use crate::samples::Samples;
-use soulbox_model::{Phases, SandboxId, SandboxRecord};
+use soulbox_model::{Phases, SandboxId, SandboxRecord, SandboxState};
 use soulbox_node::Sandbox;
 use soulbox_runtime::agent_client::AgentClient;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,6 +46,11 @@ impl Live {
     /// Tells something of its record, without a copy of all of it.
     pub fn look<T>(&self, at: impl FnOnce(&SandboxRecord) -> T) -> T {
         at(&self.lock())
+    }
+
+    /// Whether it takes requests as it is: it is neither paused nor ended.
+    pub fn is_running(&self) -> bool {
+        self.lock().state == SandboxState::Running
     }
 
     /// Its id.

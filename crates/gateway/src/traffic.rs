@@ -16,7 +16,9 @@ mod refuse;
 pub(crate) mod signature;
 pub(crate) mod target;
 
+use crate::cors;
 use crate::door::Gateway;
+use agent::Admitted;
 use axum::response::{IntoResponse as _, Response};
 use http::Request;
 use hyper::body::Incoming;
@@ -41,11 +43,14 @@ pub(crate) async fn serve(
     let port = NonZeroU16::new(target.port).filter(|port| port.get() != AGENT_PORT);
     // Before it is woken: whoever may not come in does not wake it.
     match port {
-        None => {
-            if let Err(error) = agent::admit(gateway, &live, &request) {
-                return error.into_response();
+        None => match agent::admit(gateway, &live, &request) {
+            Err(error) => return error.into_response(),
+            Ok(Admitted::Stranger) if !live.is_running() => {
+                let preflight = cors::preflight(request.method(), request.headers());
+                return preflight.unwrap_or_else(|| refuse::not_found(&target.id).to(reader));
             }
-        }
+            Ok(_) => {}
+        },
         Some(port) => {
             if let Err(refusal) = port::admit(gateway, &live, port, request.headers()) {
                 return refusal.to(reader);

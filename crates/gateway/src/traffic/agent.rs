@@ -70,12 +70,21 @@ pub(super) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incom
     }
 }
 
+/// Who sent a request that may go to the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// Somebody whom the sandbox's owner gave its token, or a signature; anybody if it wants none.
+    Owner,
+    /// Anybody, with a question that anybody may ask. It is no reason to wake a sandbox.
+    Stranger,
+}
+
 /// Whether a request may go to the agent: its path, and the token, or the signature in its place.
-pub(super) fn admit(
+pub(super) fn admit<B>(
     gateway: &Gateway,
     live: &Live,
-    request: &Request<Incoming>,
-) -> Result<(), ApiError> {
+    request: &Request<B>,
+) -> Result<Admitted, ApiError> {
     let record = live.record();
     let (method, path) = (request.method(), request.uri().path());
     if INTERNAL.contains(&path) {
@@ -84,10 +93,8 @@ pub(super) fn admit(
             "there is nothing here",
         ));
     }
-    let open = *method == Method::OPTIONS
-        || (path == "/health" && (*method == Method::GET || *method == Method::HEAD));
-    if !record.secure || open {
-        return Ok(());
+    if !record.secure {
+        return Ok(Admitted::Owner);
     }
     let secret = gateway.control.secret();
     let given = request.headers().get(ACCESS_TOKEN);
@@ -96,7 +103,12 @@ pub(super) fn admit(
         secret.accepts(Purpose::Agent, &record.id, token)
     });
     if accepted {
-        return Ok(());
+        return Ok(Admitted::Owner);
+    }
+    let open = *method == Method::OPTIONS
+        || (path == "/health" && (*method == Method::GET || *method == Method::HEAD));
+    if open {
+        return Ok(Admitted::Stranger);
     }
     let refuse = |message: &str| Err(ApiError::new(StatusCode::UNAUTHORIZED, message));
     if path != "/files" || !signature::operations(method) {
@@ -109,5 +121,6 @@ pub(super) fn admit(
     }
     let token = secret.token(Purpose::Agent, &record.id);
     signature::check(method, request.uri(), &token)
+        .map(|()| Admitted::Owner)
         .map_err(|error| ApiError::new(StatusCode::UNAUTHORIZED, error.to_string()))
 }
