@@ -51,6 +51,32 @@ fn commands_are_known_after_the_end_of_their_sandbox() {
     refused.expect(404);
 }
 
+/// At no moment does a command of a sandbox that ends seem to start or to run still once its sandbox
+/// is gone: neither while its end is on the way to the store, nor after.
+#[test]
+fn a_command_is_never_seen_to_run_in_a_sandbox_that_is_gone() {
+    let server = Server::start();
+    for round in 0..12 {
+        let sandbox = server.sandbox();
+        let commands: Vec<Value> = (0..8)
+            .map(|_| server.command(&sandbox, &json!({"cmd": ["sleep", "1000"]})))
+            .collect();
+        server
+            .ask("DELETE", &format!("/sandboxes/{sandbox}"), b"")
+            .expect(204);
+        for command in &commands {
+            let seen = server.get(&path(command)).expect(200).json();
+            assert_eq!(seen["state"], "killed", "round {round}: {seen}");
+        }
+        let listed = server.get(&format!("/v1/sandboxes/{sandbox}/commands"));
+        let listed = listed.expect(200).json();
+        let listed = listed["commands"].as_array().cloned().unwrap_or_default();
+        assert_eq!(listed.len(), commands.len(), "{listed:?}");
+        let is_killed = |seen: &Value| seen["state"] == "killed";
+        assert!(listed.iter().all(is_killed), "round {round}: {listed:?}");
+    }
+}
+
 #[test]
 fn a_crash_loses_no_key_no_record_and_no_output() {
     let mut server = Server::start();

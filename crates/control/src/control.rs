@@ -48,7 +48,7 @@ pub struct Control {
     pub(crate) templates: TemplateStore,
     pub(crate) once: Arc<Idempotency>,
     pub(crate) archive: Archive,
-    pub(crate) books: Books,
+    pub(crate) books: Arc<Books>,
     secret: NodeSecret,
     keys: Keys,
     live: RwLock<HashMap<SandboxId, Arc<Live>>>,
@@ -72,9 +72,9 @@ impl Control {
         let once = Idempotency::new(Arc::clone(&store), &settings.commands);
         let archive = Archive::new(Arc::clone(&store), &settings.paths.data_dir);
         let (finished, ends) = mpsc::unbounded_channel();
-        let finisher = Finisher::new(archive.clone(), settings.commands.clone());
+        let books = Arc::new(Books::new(finished, settings.commands.output.bytes()));
+        let finisher = Finisher::new(archive.clone(), settings.commands.clone(), &books);
         tokio::spawn(finisher.run(ends));
-        let books = Books::new(finished, settings.commands.output.bytes());
         let records = Records::new(store);
         let keys = Keys::load(&records).await?;
         let admission = Admission::new(

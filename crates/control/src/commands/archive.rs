@@ -88,13 +88,18 @@ impl Archive {
         self.store.transact(transaction.ending()).await.map(drop)
     }
 
-    /// A command that is over.
+    /// A command that is in no book: one that is over, or whose end could not be kept.
     pub(crate) async fn find(
         &self,
         sandbox: &SandboxId,
         id: &CommandId,
     ) -> Result<Option<CommandRecord>, StoreError> {
-        for key in [over(sandbox, id), running(sandbox, id)] {
+        // It may become over between two looks.
+        for key in [
+            over(sandbox, id),
+            running(sandbox, id),
+            over(sandbox, id),
+        ] {
             if let Some(entry) = self.store.get(&key).await? {
                 return Ok(read_value(&key, &entry.value));
             }

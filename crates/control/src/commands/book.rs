@@ -49,7 +49,9 @@ impl Books {
         let book = Arc::clone(book);
         // Who ends it marks that first, and closes its book then.
         if !live.lock().is_live() {
-            all.remove(&id);
+            if book.lock().running.is_empty() {
+                all.remove(&id);
+            }
             return Err(ControlError::Ended(id));
         }
         Ok(book)
@@ -60,9 +62,35 @@ impl Books {
         self.lock().get(id).cloned()
     }
 
-    /// Takes out the book of a sandbox that has ended.
-    pub(crate) fn take(&self, id: &SandboxId) -> Option<Arc<Book>> {
-        self.lock().remove(id)
+    /// Takes a command out of its book, as it was withdrawn or its end is kept; and the book of a
+    /// sandbox that has ended away with its last command, not before: until its end is kept, a
+    /// command is found here only. Says whether the book is gone.
+    pub(super) fn remove(&self, book: &Arc<Book>, command: &CommandId) -> bool {
+        let mut all = self.lock();
+        book.lock().running.remove(command);
+        Self::let_go(&mut all, book)
+    }
+
+    /// Closes the book of a sandbox that has ended. Says which of its commands were not over.
+    pub(super) fn close(&self, id: &SandboxId) -> Option<(Arc<Book>, Vec<Arc<Running>>)> {
+        let mut all = self.lock();
+        let book = all.get(id).cloned()?;
+        let commands = {
+            let mut commands = book.lock();
+            commands.closed = true;
+            commands.running.values().cloned().collect()
+        };
+        Self::let_go(&mut all, &book);
+        Some((book, commands))
+    }
+
+    fn let_go(all: &mut HashMap<SandboxId, Arc<Book>>, book: &Arc<Book>) -> bool {
+        let commands = book.lock();
+        let is_done = commands.closed && commands.running.is_empty();
+        if is_done {
+            all.remove(&book.sandbox);
+        }
+        is_done
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SandboxId, Arc<Book>>> {
@@ -77,10 +105,17 @@ pub(crate) struct Book {
     /// The most bytes that are kept of an output.
     pub(crate) output: u64,
     finished: mpsc::UnboundedSender<Finished>,
-    commands: Mutex<BTreeMap<CommandId, Arc<Running>>>,
+    commands: Mutex<Commands>,
     link: tokio::sync::Mutex<Option<Arc<Link>>>,
     links: AtomicU64,
     pub(super) calls: Calls,
+}
+
+#[derive(Default)]
+struct Commands {
+    running: BTreeMap<CommandId, Arc<Running>>,
+    /// The sandbox has ended: no more are taken in.
+    closed: bool,
 }
 
 /// A connection to the agent.
@@ -92,14 +127,17 @@ pub(crate) struct Link {
 }
 
 impl Book {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<CommandId, Arc<Running>>> {
+    fn lock(&self) -> MutexGuard<'_, Commands> {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a command in, unless `most` are in it already.
+    /// Takes a command in, unless `most` are in it already or the sandbox has ended.
     pub(crate) fn insert(&self, command: Arc<Running>, most: usize) -> Result<(), ControlError> {
         let mut commands = self.lock();
-        if commands.len() >= most {
+        if commands.closed {
+            return Err(ControlError::Ended(self.sandbox.clone()));
+        }
+        if commands.running.len() >= most {
             let reason =
                 format!("{most} commands run in this sandbox already (setting commands.running)");
             return Err(ControlError::Busy {
@@ -107,20 +145,16 @@ impl Book {
                 retry: std::time::Duration::from_secs(1),
             });
         }
-        commands.insert(command.id.clone(), command);
+        commands.running.insert(command.id.clone(), command);
         Ok(())
     }
 
     pub(crate) fn find(&self, id: &CommandId) -> Option<Arc<Running>> {
-        self.lock().get(id).cloned()
-    }
-
-    pub(crate) fn remove(&self, id: &CommandId) {
-        self.lock().remove(id);
+        self.lock().running.get(id).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Running>> {
-        self.lock().values().cloned().collect()
+        self.lock().running.values().cloned().collect()
     }
 
     /// Hands a command over whose end is to be kept.

@@ -2,13 +2,13 @@
 //! at once; then nobody else needs to remember them.
 
 use super::archive::Archive;
-use super::book::Book;
+use super::book::{Book, Books};
 use super::running::Running;
 use soulbox_model::{CommandId, CommandRecord, SandboxId};
 use soulbox_settings::Commands as Settings;
 use soulbox_wire::commands::Request;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot};
 
 /// Ends that share a transaction: each takes two of its operations, and one or two more are
@@ -36,14 +36,17 @@ struct Shelf {
 pub(crate) struct Finisher {
     archive: Archive,
     settings: Settings,
+    /// Not kept alive: they hold the way to here, which ends with them.
+    books: Weak<Books>,
     shelves: HashMap<SandboxId, Shelf>,
 }
 
 impl Finisher {
-    pub(crate) fn new(archive: Archive, settings: Settings) -> Self {
+    pub(crate) fn new(archive: Archive, settings: Settings, books: &Arc<Books>) -> Self {
         Self {
             archive,
             settings,
+            books: Arc::downgrade(books),
             shelves: HashMap::new(),
         }
     }
@@ -87,7 +90,11 @@ impl Finisher {
         }
         for ((book, command), record) in ends.iter().zip(&records) {
             command.let_go_of_output(record);
-            book.remove(&command.id);
+            let books = self.books.upgrade();
+            if books.is_some_and(|books| books.remove(book, &command.id)) {
+                self.shelves.remove(&book.sandbox);
+                continue;
+            }
             if let Some(link) = book.open_link().await {
                 let id = command.id.to_string();
                 // If it does not arrive, the next connection brings it up again.

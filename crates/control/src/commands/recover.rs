@@ -53,14 +53,14 @@ impl Control {
 
     /// Ends the commands of a sandbox that has ended.
     pub(crate) fn end_commands(&self, sandbox: &SandboxId, end: &SandboxEnd) {
-        let Some(book) = self.books.take(sandbox) else {
+        let Some((book, commands)) = self.books.close(sandbox) else {
             return;
         };
         let detail = match end.detail.as_str() {
             "" => format!("its sandbox ended: {}", end.cause.as_str()),
             more => format!("its sandbox ended: {}, {more}", end.cause.as_str()),
         };
-        for command in book.all() {
+        for command in commands {
             if command.end(&CommandEnd::Killed(Some(KILL)), false, &detail) {
                 book.finish(&command);
             }

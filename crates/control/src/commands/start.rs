@@ -2,6 +2,7 @@
 
 use super::NewCommand;
 use super::book::Book;
+use super::read::Commands;
 use super::running::Running;
 use crate::control::Control;
 use crate::error::{ControlError, in_plain_words};
@@ -49,7 +50,13 @@ impl Control {
             Some(once) => match self.once.claim(team, once).await? {
                 Claim::First(held) => Some(held),
                 Claim::Made(Made::Command { sandbox, command }) => {
-                    return self.command_record(team, &sandbox, &command).await;
+                    let made = self.command(team, &sandbox, &command).await?;
+                    // After a restart of the server its agent may not have been heard yet.
+                    if let Commands::Running(command) = &made {
+                        let limit = live.agent().limits().header;
+                        let _ = tokio::time::timeout(limit, told(command)).await;
+                    }
+                    return Ok(made.record());
                 }
                 Claim::Made(Made::Sandbox { .. }) => return Err(ControlError::KeyTaken),
             },
@@ -76,7 +83,7 @@ impl Control {
                 command.refusal().is_none() && command.sent_on.load(Ordering::Relaxed) != 0;
             // One that may run stays in the book until it is known what became of it.
             if !may_run {
-                book.remove(&command.id);
+                self.books.remove(&book, &command.id);
                 self.withdraw(&record, held.as_ref(), &error).await;
             }
             return Err(error);
@@ -144,7 +151,6 @@ async fn start(
         id: book.sandbox.clone(),
         source,
     };
-    let mut changed = command.changed.subscribe();
     let link = book.link().await.map_err(failed)?;
     let Some(output) = command.output() else {
         return Ok(());
@@ -157,15 +163,8 @@ async fn start(
         return Err(ControlError::invalid("cmd", error.to_string()));
     }
     // If sending failed, the connection is over, and the next one tells whether it arrived.
-    let told = async {
-        while command.state() == CommandState::Starting && command.refusal().is_none() {
-            if changed.changed().await.is_err() {
-                return;
-            }
-        }
-    };
     let limit = book.agent.limits().header;
-    let waited = tokio::time::timeout(limit, told).await;
+    let waited = tokio::time::timeout(limit, told(command)).await;
     waited.map_err(|_| {
         failed(AgentError::Timeout {
             what: "start a command",
@@ -175,6 +174,16 @@ async fn start(
     match command.refusal() {
         None => Ok(()),
         Some(error) => Err(refused(book, error)),
+    }
+}
+
+/// Waits until it is known whether a command was started.
+async fn told(command: &Running) {
+    let mut changed = command.changed.subscribe();
+    while command.state() == CommandState::Starting && command.refusal().is_none() {
+        if changed.changed().await.is_err() {
+            return;
+        }
     }
 }
 
