@@ -8,6 +8,7 @@ pub(crate) use make::Waiting;
 
 use crate::calm::Calm;
 use crate::ceiling::{Machine, Promise, Promises};
+use crate::hogs::Watch;
 use crate::internet::{Internet, InternetError};
 use crate::keeper::Keeper;
 use crate::lease::{ID_BASE, Table};
@@ -50,6 +51,7 @@ pub(crate) struct Core {
     promises: Promises,
     past: Past,
     memory_kills: Arc<MemoryKills>,
+    _hogs: Option<Watch>,
 }
 
 impl Core {
@@ -112,6 +114,8 @@ impl Core {
         };
         let (place, slots) = (Arc::clone(&workplace), Arc::clone(&table));
         let past = Past::new(machine_dir);
+        let hogs = (settings.node.hold_hogs && may_connect(ids))
+            .then(|| Watch::begin(CGROUP, machine_dir.join("hogs.lock")));
         let keeper = Keeper::start(
             init,
             limit,
@@ -148,6 +152,7 @@ impl Core {
             promises,
             past,
             memory_kills: Arc::new(MemoryKills::follow()),
+            _hogs: hogs,
         };
         core.workplace.last(lasting);
         Ok((core, held))

@@ -12,6 +12,7 @@
 //! | a sandbox's limits as the driver takes them | `limits` |
 //! | what a sandbox uses now | `metrics` |
 //! | what Linux killed for want of memory | `memory_kill` |
+//! | who takes all processors while others want some | `hogs` |
 //! | who owns whose user namespaces | [`owner`] |
 //! | what is ready ahead of time | `pools`, [`pool`], `calm` |
 //! | the engine's directories | [`workplace`] |
@@ -36,6 +37,7 @@ mod ending;
 pub mod execute;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod hogs;
 mod internet;
 mod keeper;
 pub mod lease;

@@ -19,10 +19,12 @@ mod kill;
 mod layout;
 mod left;
 mod limit;
+mod processors;
 
 pub use freeze::Freezer;
 pub use layout::{Hierarchy, Layout};
 pub use left::{remove_left, thaw_left};
+pub use processors::Processors;
 
 use super::step::{Step, StepError};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -192,10 +194,12 @@ pub fn name_of(slot: u32) -> String {
 
 /// Lets the children of a v2 group use `controllers`.
 fn enable(group: BorrowedFd<'_>, controllers: &[Controller]) -> Result<(), Errno> {
-    let words: Vec<_> = controllers
-        .iter()
-        .map(|c| format!("+{}", c.name()))
-        .collect();
+    let names: Vec<_> = controllers.iter().map(|c| c.name()).collect();
+    enable_named(group, &names)
+}
+
+fn enable_named(group: BorrowedFd<'_>, names: &[&str]) -> Result<(), Errno> {
+    let words: Vec<_> = names.iter().map(|name| format!("+{name}")).collect();
     write_file(group, "cgroup.subtree_control", words.join(" ").as_bytes())
 }
 

@@ -25,6 +25,12 @@ section! {
         /// The share of all sandboxes together when the machine is busy; a group of the machine's
         /// own programs has 100 by default.
         cpu_weight: u32 = |_| 100, Accept::between(Limits::CPU_WEIGHT.0, Limits::CPU_WEIGHT.1);
+        /// Whether sandboxes that use more than one processor for a while on a machine that has no
+        /// more to give are held to all processors but one while others want some. A group of
+        /// busy processes on all processors makes others wait for many turns of Linux's scheduler;
+        /// one that leaves a processor alone does not. Where Linux assigns processors to groups
+        /// (`cpuset`); an ordinary user's engine cannot.
+        hold_hogs: bool = |_| true, Accept::any();
         /// The most sandboxes on the machine, those included that are kept ready; 0: one for each
         /// 8 MiB of the memory that is not reserved, and 4095 at most.
         max_sandboxes: u32 = |_| 0, Accept::between(0, 4095);

@@ -120,16 +120,19 @@ impl Owned {
     }
 
     /// What is left of all that was noted, but for what the living engine `alive` has. Waits for
-    /// what Linux clears away in the background.
+    /// what Linux clears away in the background: left is what was there at every look. An engine
+    /// that lives goes on meanwhile, so that there is always something that is just going.
     pub(super) fn left(&self, alive: Option<u32>) -> Left {
         let begin = Instant::now();
-        loop {
-            let left = self.look(alive);
-            if left.values().all(BTreeSet::is_empty) || begin.elapsed() > SETTLE {
-                return left;
-            }
+        let mut left = self.look(alive);
+        while !left.values().all(BTreeSet::is_empty) && begin.elapsed() <= SETTLE {
             std::thread::sleep(LOOK_AGAIN);
+            let now = self.look(alive);
+            for (kind, things) in &mut left {
+                things.retain(|thing| now.get(kind).is_some_and(|now| now.contains(thing)));
+            }
         }
+        left
     }
 
     fn look(&self, alive: Option<u32>) -> Left {
