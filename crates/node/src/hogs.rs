@@ -98,19 +98,17 @@ fn watch(name: &str, lock: PathBuf, stopped: &Receiver<()>) -> Result<(), WatchE
     processors.release_all()?;
     let mut hogs = Hogs::new(processors.count());
     let mut rest = WINDOW;
-    let mut last = (Instant::now(), 0);
+    let mut last = (Instant::now(), Ticks::now());
     while go_on(rest) {
         let begin = Instant::now();
         let passed = begin.duration_since(last.0);
-        let Some(used) = processors.used() else {
-            continue;
-        };
-        let all = used.saturating_sub(last.1);
-        last = (begin, used);
-        if hogs.is_quiet(passed, all) {
+        let ticks = Ticks::now();
+        let is_crowded = ticks.is_crowded_since(last.1);
+        last = (begin, ticks);
+        if hogs.is_quiet(is_crowded) {
             continue;
         }
-        for (slot, change) in hogs.look(passed, &processors.used_each()) {
+        for (slot, change) in hogs.look(passed, is_crowded, &processors.used_each()) {
             let changed = match change {
                 Change::Hold => processors.hold(slot),
                 Change::Release => processors.release(slot),
@@ -126,6 +124,42 @@ fn watch(name: &str, lock: PathBuf, stopped: &Receiver<()>) -> Result<(), WatchE
         rest = WINDOW.max(begin.elapsed() * SHARE);
     }
     Ok(())
+}
+
+/// What all processors together did since the machine started (proc(5), `/proc/stat`), in ticks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ticks {
+    all: u64,
+    idle: u64,
+}
+
+impl Ticks {
+    fn now() -> Self {
+        // Its first line is short, the others may be many.
+        let mut start = [0; 256];
+        let read = std::fs::File::open("/proc/stat")
+            .and_then(|mut file| std::io::Read::read(&mut file, &mut start));
+        let start = start.get(..read.unwrap_or(0)).unwrap_or_default();
+        Self::parse(&String::from_utf8_lossy(start))
+    }
+
+    /// `cpu  user nice system idle iowait irq softirq steal guest guest_nice`; guests are in the
+    /// first two already.
+    fn parse(text: &str) -> Self {
+        let line = text.lines().next().unwrap_or_default();
+        let words = line.split_whitespace().skip(1).take(8);
+        let numbers: Vec<u64> = words.map_while(|word| word.parse().ok()).collect();
+        Self {
+            all: numbers.iter().sum(),
+            idle: numbers.iter().skip(3).take(2).sum(),
+        }
+    }
+
+    fn is_crowded_since(self, before: Self) -> bool {
+        let all = self.all.saturating_sub(before.all);
+        let idle = self.idle.saturating_sub(before.idle);
+        all > 0 && all.saturating_sub(idle) * 100 >= all * CROWDED
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,10 +197,8 @@ impl Hogs {
         }
     }
 
-    /// Whether nobody needs to be looked at: there is enough for all, and nobody is held. `all` is
-    /// what all sandboxes together used in `window`, in microseconds.
-    fn is_quiet(&mut self, window: Duration, all: u64) -> bool {
-        let is_crowded = thousandths(all, window) * 100 >= self.count * 1000 * CROWDED;
+    /// Whether nobody needs to be looked at: there is enough for all, and nobody is held.
+    fn is_quiet(&mut self, is_crowded: bool) -> bool {
         let is_quiet = !is_crowded && self.seen.values().all(|seen| seen.held.is_none());
         if is_quiet {
             self.seen.clear();
@@ -175,7 +207,12 @@ impl Hogs {
     }
 
     /// Takes what each has used so far, in microseconds, and tells what is to change.
-    fn look(&mut self, window: Duration, each: &[(u32, u64)]) -> Vec<(u32, Change)> {
+    fn look(
+        &mut self,
+        window: Duration,
+        is_crowded: bool,
+        each: &[(u32, u64)],
+    ) -> Vec<(u32, Change)> {
         let before = std::mem::take(&mut self.seen);
         let mut uses = Vec::with_capacity(each.len());
         for &(slot, used) in each {
@@ -194,8 +231,6 @@ impl Hogs {
             true => 0,
             false => self.quiet.saturating_add(1),
         };
-        let all: u64 = uses.iter().map(|(_, use_)| use_).sum();
-        let is_crowded = all * 100 >= self.count * 1000 * CROWDED;
         let is_wanted = self.quiet < QUIET;
         // What one that is held can take at most.
         let most = HOGS * (self.count - 1).max(1);
@@ -272,10 +307,10 @@ mod tests {
             for (slot, use_) in self.used.iter_mut().zip(uses) {
                 slot.1 += use_ * 100;
             }
-            let all = uses.iter().sum::<u64>() * 100;
-            match self.hogs.is_quiet(WINDOW, all) && !uses.is_empty() {
+            let is_crowded = uses.iter().sum::<u64>() >= 1500;
+            match self.hogs.is_quiet(is_crowded) && !uses.is_empty() {
                 true => Vec::new(),
-                false => self.hogs.look(WINDOW, &self.used),
+                false => self.hogs.look(WINDOW, is_crowded, &self.used),
             }
         }
 
@@ -283,6 +318,16 @@ mod tests {
         fn change(&mut self, windows: u32, uses: &[u64]) -> Option<(u32, (u32, Change))> {
             (1..=windows).find_map(|n| Some((n, *self.window(uses).first()?)))
         }
+    }
+
+    #[test]
+    fn a_machine_is_crowded_when_its_processors_are_busy() {
+        let at =
+            |busy: u64, idle: u64| Ticks::parse(&format!("cpu  {busy} 0 0 {idle} 0 0 0 0 9\ncpu0"));
+        assert!(at(115, 105).is_crowded_since(at(100, 100)));
+        assert!(!at(114, 106).is_crowded_since(at(100, 100)));
+        assert!(!at(1, 1).is_crowded_since(at(1, 1)));
+        assert!(!Ticks::parse("").is_crowded_since(at(1, 1)));
     }
 
     #[test]

@@ -95,11 +95,7 @@ impl Archive {
         id: &CommandId,
     ) -> Result<Option<CommandRecord>, StoreError> {
         // It may become over between two looks.
-        for key in [
-            over(sandbox, id),
-            running(sandbox, id),
-            over(sandbox, id),
-        ] {
+        for key in [over(sandbox, id), running(sandbox, id), over(sandbox, id)] {
             if let Some(entry) = self.store.get(&key).await? {
                 return Ok(read_value(&key, &entry.value));
             }

@@ -113,8 +113,8 @@ impl Processors {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno).step(|| format!("make the cgroup {held:?}")),
         }
-        let directory = open_directory(rustix::fs::CWD, &held)
-            .step(|| format!("open the cgroup {held:?}"))?;
+        let directory =
+            open_directory(rustix::fs::CWD, &held).step(|| format!("open the cgroup {held:?}"))?;
         let memory = read(&free.join("cpuset.mems")).unwrap_or_default();
         for (file, value) in [("cpuset.mems", memory.trim()), ("cpuset.cpus", &some)] {
             write_file(directory.as_fd(), file, value.as_bytes())
@@ -136,16 +136,16 @@ impl Processors {
         self.count
     }
 
-    /// Processor time of all sandboxes together so far, in microseconds; those that ended included.
-    pub fn used(&self) -> Option<u64> {
-        self.used_by(&self.counted)
-    }
-
     /// Processor time of each sandbox so far, by its slot, in microseconds.
     pub fn used_each(&self) -> Vec<(u32, u64)> {
         let entries = std::fs::read_dir(&self.counted);
         let slots = entries.into_iter().flatten().flatten().filter_map(|entry| {
-            let slot = entry.file_name().to_str()?.strip_prefix('s')?.parse().ok()?;
+            let slot = entry
+                .file_name()
+                .to_str()?
+                .strip_prefix('s')?
+                .parse()
+                .ok()?;
             Some((slot, self.used_by(&entry.path())?))
         });
         slots.collect()
