@@ -15,7 +15,7 @@ use std::sync::Arc;
 const FILE: &str = "credentials.json";
 
 /// What a client needs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Credentials {
     /// Where the server listens.
     pub(crate) url: String,
@@ -85,6 +85,7 @@ pub(super) async fn settle(
 ) -> Result<Credentials, Failure> {
     let data_dir = &control.settings().paths.data_dir;
     let url = format!("http://{}", reachable(address));
+    let before = Credentials::read(data_dir).ok().flatten();
     let credentials = match fixed {
         Some(key) => {
             control.keys().fix(&key);
@@ -94,8 +95,8 @@ pub(super) async fn settle(
             let known = |text: &String| {
                 ApiKey::given(text).is_some_and(|key| control.keys().team_of(&key).is_some())
             };
-            let before = Credentials::read(data_dir).ok().flatten();
-            let kept = before.and_then(|before| before.api_key).filter(known);
+            let kept = before.as_ref().and_then(|before| before.api_key.clone());
+            let kept = kept.filter(known);
             let api_key = match kept {
                 Some(key) => key,
                 None => {
@@ -113,7 +114,10 @@ pub(super) async fn settle(
             }
         }
     };
-    credentials.write(data_dir)?;
+    // What stands there already needs no room: a full disk keeps no server from starting.
+    if before.as_ref() != Some(&credentials) {
+        credentials.write(data_dir)?;
+    }
     Ok(credentials)
 }
 
