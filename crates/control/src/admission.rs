@@ -2,9 +2,10 @@
 //! that is told when to come again instead of waiting without end.
 
 use crate::error::ControlError;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// When to come again after a refusal.
 const RETRY: Duration = Duration::from_secs(1);
@@ -12,7 +13,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The queue of creates.
 #[derive(Debug)]
 pub struct Admission {
-    places: Semaphore,
+    places: Arc<Semaphore>,
     waiting: AtomicUsize,
     most_waiting: usize,
     longest_wait: Duration,
@@ -32,7 +33,7 @@ impl Admission {
     /// `longest_wait`.
     pub fn new(at_once: usize, most_waiting: usize, longest_wait: Duration) -> Self {
         Self {
-            places: Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)),
+            places: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
             most_waiting,
             longest_wait,
@@ -49,8 +50,8 @@ impl Admission {
     /// # Errors
     /// [`ControlError::Busy`] when too many wait, or it took too long; [`ControlError::Stopping`]
     /// after [`Admission::close`].
-    pub async fn enter(&self) -> Result<SemaphorePermit<'_>, ControlError> {
-        if let Ok(permit) = self.places.try_acquire() {
+    pub async fn enter(&self) -> Result<OwnedSemaphorePermit, ControlError> {
+        if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(permit);
         }
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -61,7 +62,8 @@ impl Admission {
                 retry: RETRY,
             });
         }
-        match tokio::time::timeout(self.longest_wait, self.places.acquire()).await {
+        let place = Arc::clone(&self.places).acquire_owned();
+        match tokio::time::timeout(self.longest_wait, place).await {
             Ok(permit) => permit.map_err(|_| ControlError::Stopping),
             Err(_) => Err(ControlError::Busy {
                 reason: format!(

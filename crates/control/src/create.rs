@@ -54,9 +54,13 @@ impl Control {
             return Err(ControlError::invalid("timeout", "it must be at least 1 s"));
         }
         self.check_timeout(request.timeout)?;
-        let _permit = self.admission.enter().await?;
+        let place = self.admission.enter().await?;
         let (control, team) = (Arc::clone(self), team.clone());
-        let making = tokio::spawn(async move { control.make(team, request, pending).await });
+        let making = tokio::spawn(async move {
+            // Its place is taken until it is made: who asks and hangs up gets no further ones by that.
+            let _place = place;
+            control.make(team, request, pending).await
+        });
         making.await.unwrap_or(Err(ControlError::Stopping))
     }
 

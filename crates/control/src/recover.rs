@@ -22,7 +22,7 @@ impl Control {
             ended.map(|end| (end.id.clone(), end)).collect();
         for record in self.records.live().await? {
             match running.remove(&record.id) {
-                Some(sandbox) => self.take_over(record, sandbox).await?,
+                Some(sandbox) => self.take_over(record, sandbox).await,
                 None => self.note_end(record, &ended).await?,
             }
         }
@@ -33,21 +33,20 @@ impl Control {
         Ok(())
     }
 
-    async fn take_over(
-        self: &Arc<Self>,
-        mut record: SandboxRecord,
-        sandbox: Sandbox,
-    ) -> Result<(), StartError> {
+    async fn take_over(self: &Arc<Self>, mut record: SandboxRecord, sandbox: Sandbox) {
         record.state = match *sandbox.paused().borrow() {
             true => SandboxState::Paused,
             false => SandboxState::Running,
         };
         let live = Arc::new(Live::new(record, sandbox));
         let adopted = event(EventKind::Adopted, "another server took it over");
-        self.records.change(&live.record(), &adopted).await?;
+        // On a full disk it is taken over all the same: who else would end it?
+        if let Err(error) = self.records.change(&live.record(), &adopted).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(sandbox = %live.id(), error, "it was not recorded that it was taken over");
+        }
         self.keep_time(&live).await;
         self.take_in(live).await;
-        Ok(())
     }
 
     async fn note_end(
