@@ -15,7 +15,7 @@ pub(crate) enum Extent {
 }
 
 /// Minutes of all fuzz targets together in [`Extent::All`]: one for each, two at once.
-const LONG_FUZZ: u64 = 6;
+const LONG_FUZZ: u64 = 9;
 
 /// Format, lints, layers, documents, all tests here and in the virtual machine, and the fuzz
 /// targets. Goes on after a failure, so that one run tells everything, and ends with the number
