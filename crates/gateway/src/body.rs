@@ -161,9 +161,10 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let reason = error.into_inner();
-        match path.as_str() {
-            "." | "?" => ApiError::bad(format!("body: {reason}")),
-            path => ApiError::bad(format!("{path}: {reason}")),
+        // A client may name a field by nothing, or by what reads as no name.
+        match path.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_') {
+            true => ApiError::bad(format!("{path}: {reason}")),
+            false => ApiError::bad(format!("body: {reason}")),
         }
     })?;
     json.end()
@@ -191,6 +192,16 @@ mod tests {
         assert!(error("{}").contains("`count`"));
         assert!(error("nonsense").starts_with("body: "));
         assert!(error(r#"{"count":1} x"#).starts_with("body: "));
+    }
+
+    #[test]
+    fn a_field_whose_name_is_none_is_told_of_the_body() {
+        type Fields = std::collections::BTreeMap<String, u8>;
+        for name in ["", " ", ":", ".", "?"] {
+            let body = format!(r#"{{"{name}":"x"}}"#);
+            let error = parse::<Fields>(body.as_bytes()).unwrap_err().message;
+            assert!(error.starts_with("body: invalid type"), "{name:?}: {error}");
+        }
     }
 
     struct Pieces(tokio::sync::mpsc::Receiver<Bytes>);
