@@ -1,10 +1,13 @@
-//! Connect frames, read by both sides: the same whether they come whole or in pieces, and bounded.
+//! Connect frames, read by both sides: the same whether they come whole or in pieces, and bounded. And what
+//! stands before or beside frames: a request for a port, the numbers of a file for output.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use soulbox_wire::commands::{self, OUTPUT_NUMBERS};
 use soulbox_wire::connect::{
     EndStream, Frame, FrameError, FrameReader, encode_frame, parse_timeout,
 };
+use soulbox_wire::dial;
 
 /// Payloads beyond it are refused.
 const LIMIT: usize = 300;
@@ -41,5 +44,17 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(text) = str::from_utf8(bytes) {
         let _ = parse_timeout(text);
+    }
+    // The numbers at the beginning of a file for output, of which an agent writes what it likes.
+    if let Some((numbers, _)) = bytes.split_first_chunk::<OUTPUT_NUMBERS>() {
+        let room = u64::from(*first);
+        for size in commands::read_sizes(*numbers, room) {
+            assert!(size.kept <= room && size.kept <= size.total);
+        }
+    }
+    // What begins a connection that is no HTTP: read as it is written, and nothing else is.
+    if let Some(port) = dial::port(bytes) {
+        assert!(dial::is_request(bytes) && bytes.len() <= dial::LONGEST);
+        assert_eq!(dial::port(&dial::request(port)), Some(port));
     }
 });

@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde::{Serialize, de::DeserializeOwned};
+use soulbox_wire::commands;
 use soulbox_wire::connect::{EndStream, RpcError};
 use soulbox_wire::envd::filesystem::{
     EntryResponse, FilesystemEvent, ListDirRequest, ListDirResponse, MoveRequest, PathRequest,
@@ -62,5 +63,7 @@ fuzz_target!(|data: &[u8]| {
         StartRequest,
         StreamInputRequest,
         UpdateRequest,
+        commands::Request,
+        commands::Event,
     );
 });

@@ -6,6 +6,7 @@ use crate::e2b::keys::NewKey;
 use crate::e2b::sandboxes::{connect, create, list, network, pause, timeout};
 use crate::error::ApiError;
 use crate::head;
+use crate::native;
 use crate::traffic::{forward, signature, target};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use serde::de::DeserializeOwned;
@@ -91,6 +92,9 @@ pub fn bodies(data: &[u8]) {
     read::<timeout::Refresh>(data);
     read::<pause::Pause>(data);
     read::<NewKey>(data);
+    for said in native::fuzz(data) {
+        let _ = said.map_err(|error| refused(&error));
+    }
     if let Some(given) = read::<serde_json::Value>(data) {
         match network::Rules::read(Some(given)) {
             Ok(rules) => {

@@ -33,3 +33,14 @@ pub(crate) fn routes() -> Router<Gateway> {
         .merge(usage::routes())
         .merge(tcp::routes())
 }
+
+/// For fuzzing: what the readers of all bodies say.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(body: &[u8]) -> Vec<Result<(), crate::error::ApiError>> {
+    if let Ok(text) = str::from_utf8(body) {
+        terminal::fuzz(text);
+    }
+    let mut said = vec![create::fuzz(body)];
+    said.extend(commands::fuzz(body));
+    said
+}

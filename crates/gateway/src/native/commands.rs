@@ -50,6 +50,12 @@ pub(super) fn routes() -> Router<Gateway> {
         )
 }
 
+/// For fuzzing: what the readers of bodies say.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(body: &[u8]) -> [Result<(), ApiError>; 2] {
+    [start::fuzz(body), signal::fuzz(body)]
+}
+
 fn sandbox_of(text: &str) -> Result<SandboxId, ApiError> {
     text.parse().map_err(|_| {
         let shown: String = text.chars().take(80).collect();

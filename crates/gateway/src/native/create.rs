@@ -84,6 +84,16 @@ impl NewLimits {
     }
 }
 
+/// For fuzzing: what is kept of a body has limits and variables that hold.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(body: &[u8]) -> Result<(), ApiError> {
+    let asked: NewSandbox = crate::body::parse(body)?;
+    let usual = Limits::usual(2000, ByteSize::mib(1024), 1024, ByteSize::gib(10));
+    let limits = asked.limits.over(usual)?;
+    assert!(limits.check().is_ok() && limits.memory <= limits.memory_max);
+    check_maps(&asked.metadata, &asked.env_vars)
+}
+
 async fn create(
     State(gateway): State<Gateway>,
     Team(team): Team,

@@ -282,6 +282,19 @@ fn read(message: Message) -> Result<Option<Typed>, Gone> {
     }
 }
 
+/// For fuzzing: a message in words says good-bye or names a size that a terminal can have.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(text: &str) {
+    match read(Message::text(text)) {
+        Ok(Some(Typed::Size(size))) => {
+            let sides = [size.cols, size.rows].map(u64::from);
+            assert!(sides.iter().all(|side| (1..=SIZE).contains(side)));
+        }
+        Ok(other) => assert!(other.is_none(), "words were taken for typed bytes"),
+        Err(Gone) => {}
+    }
+}
+
 /// Passes on what is typed, until nobody types any more.
 async fn type_in(client: AgentClient, pid: u32, mut waiting: mpsc::Receiver<Typed>) {
     let Ok(mut input) = client.stream_input(pid, true).await else {

@@ -86,6 +86,14 @@ pub(super) async fn start(
     Ok(response)
 }
 
+/// For fuzzing: what is kept of a body is a command.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(body: &[u8]) -> Result<(), ApiError> {
+    let new = command(crate::body::parse(body)?)?;
+    assert!(new.timeout != Some(Duration::ZERO) && new.once.is_none());
+    Ok(())
+}
+
 fn command(asked: Asked) -> Result<NewCommand, ApiError> {
     let cmd = match (asked.cmd, asked.shell) {
         (Some(cmd), None) => cmd,
