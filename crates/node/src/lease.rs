@@ -110,6 +110,7 @@ pub struct Record {
 pub struct Lease {
     table: Arc<Table>,
     slot: u32,
+    holder: Holder,
 }
 
 impl Table {
@@ -240,6 +241,7 @@ impl Table {
         Ok(Lease {
             table: Arc::clone(self),
             slot,
+            holder,
         })
     }
 
@@ -265,11 +267,25 @@ impl Table {
         reclaim().map_err(|errno| self.error(errno))
     }
 
-    /// A slot that is taken already, by an engine whose place the caller has taken.
-    pub(crate) fn held_lease(self: &Arc<Self>, slot: u32) -> Lease {
+    /// A slot that `holder` has taken already, of an engine whose place the caller has taken.
+    pub(crate) fn held_lease(self: &Arc<Self>, holder: Holder, slot: u32) -> Lease {
         Lease {
             table: Arc::clone(self),
             slot,
+            holder,
+        }
+    }
+
+    /// Frees a slot, unless it was reclaimed after its holder's death: it is somebody else's then,
+    /// or will be.
+    fn free(&self, slot: u32, holder: Holder) -> Result<(), Errno> {
+        let _lock = self.lock()?;
+        let mut record = [0; RECORD];
+        let at = RECORDS_AT + u64::from(slot) * RECORD as u64;
+        rustix::io::pread(&self.file, &mut record, at)?;
+        match record_at(&record, 0) {
+            Some(record) if record.holder == holder => self.write(slot, None),
+            _ => Ok(()),
         }
     }
 
@@ -325,7 +341,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Err(errno) = self.table.write(self.slot, None) {
+        if let Err(errno) = self.table.free(self.slot, self.holder) {
             // The record names this process's spawner; the next engine frees it.
             tracing::warn!(slot = self.slot, %errno, "cannot free a slot");
         }

@@ -89,17 +89,17 @@ impl Core {
 
     /// Has the spawner give a slot back, if it has not, and frees its number.
     fn clear(&self, spawner: &Spawner, slot: u32) {
-        let keep = self.keep(slot, None);
+        let keep = self.keep(spawner, slot, None);
         // Dropping it asks for that.
         let _ = spawner.driver.open(slot, Box::new(keep));
     }
 
-    fn keep(&self, slot: u32, layer: Option<WritableLayer>) -> Keep {
+    fn keep(&self, spawner: &Spawner, slot: u32, layer: Option<WritableLayer>) -> Keep {
         Keep {
             socket: self.workplace.socket(slot),
             layer: Layer::new(Mutex::new(layer)),
             remover: self.storage.remover(),
-            lease: Some(self.table.held_lease(slot)),
+            lease: Some(self.table.held_lease(spawner.holder, slot)),
         }
     }
 
@@ -116,7 +116,7 @@ impl Core {
             .storage
             .adopt(held.slot, note.layer.as_ref(), &spec.limits);
         let gauge = layer.gauge.clone();
-        let keep = self.keep(held.slot, Some(layer));
+        let keep = self.keep(spawner, held.slot, Some(layer));
         let slot = spawner
             .driver
             .open_held(held.slot, Box::new(keep), held.paused)?;

@@ -77,3 +77,22 @@ fn a_table_of_another_boot_is_emptied() {
     rustix::io::pwrite(&table.file, b"another boot", 0).unwrap();
     assert_eq!(Table::open(directory.path()).unwrap().held().unwrap(), []);
 }
+
+#[test]
+fn a_slot_that_was_reclaimed_is_not_freed_again_by_who_held_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let table = Arc::new(Table::open(directory.path()).unwrap());
+    let dead = Holder {
+        started: me().started + 1,
+        ..me()
+    };
+    let theirs = table.take(dead, 7).unwrap();
+    let _others: Vec<_> = (2..SLOTS).map(|_| table.take(me(), 1).unwrap()).collect();
+    assert_eq!(table.reclaim(|_| true).unwrap(), [theirs.slot()]);
+    let mine = table.take(me(), 1).unwrap();
+    assert_eq!(mine.slot(), theirs.slot());
+    drop(theirs);
+    assert!(matches!(table.take(me(), 1), Err(LeaseError::Full)));
+    drop(mine);
+    assert!(table.take(me(), 1).is_ok());
+}

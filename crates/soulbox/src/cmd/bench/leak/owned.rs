@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 /// Linux takes network namespaces down in the background, 30 to 130 ms after their last process;
 /// a busy machine takes longer.
 const SETTLE: Duration = Duration::from_secs(10);
+/// How often is looked at least before something counts as left.
+const LOOKS: u32 = 20;
 /// How often is looked meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -121,12 +123,16 @@ impl Owned {
 
     /// What is left of all that was noted, but for what the living engine `alive` has. Waits for
     /// what Linux clears away in the background: left is what was there at every look. An engine
-    /// that lives goes on meanwhile, so that there is always something that is just going.
+    /// that lives goes on meanwhile, so that there is always something that is just going, or in a
+    /// slot that was nobody's when the look began.
     pub(super) fn left(&self, alive: Option<u32>) -> Left {
         let begin = Instant::now();
         let mut left = self.look(alive);
-        while !left.values().all(BTreeSet::is_empty) && begin.elapsed() <= SETTLE {
+        let mut looks = 1;
+        while !left.values().all(BTreeSet::is_empty) && (begin.elapsed() <= SETTLE || looks < LOOKS)
+        {
             std::thread::sleep(LOOK_AGAIN);
+            looks += 1;
             let now = self.look(alive);
             for (kind, things) in &mut left {
                 things.retain(|thing| now.get(kind).is_some_and(|now| now.contains(thing)));
@@ -165,12 +171,7 @@ impl Owned {
                 .map(|record| record.slot.to_string())
                 .collect(),
         ];
-        // Whoever took one of the slots meanwhile has things in it by right.
-        if self.free_slots() == slots {
-            KINDS.into_iter().zip(left).collect()
-        } else {
-            self.look(alive)
-        }
+        KINDS.into_iter().zip(left).collect()
     }
 
     /// The slots that were ours and are nobody's now.
