@@ -1,6 +1,7 @@
 //! The verbs that talk to a running server.
 
 mod copy;
+mod encrypted;
 mod exec;
 mod forward;
 mod keys;

@@ -60,6 +60,17 @@ impl Server {
         &self.url
     }
 
+    /// Where it listens for TLS.
+    pub fn tls_url(&self) -> String {
+        let text =
+            fs::read(self.soulbox.home().join("data/credentials.json")).expect("credentials");
+        let told: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        told["tls_url"]
+            .as_str()
+            .expect("it listens for TLS")
+            .to_owned()
+    }
+
     /// The program with the server's own directories, where it finds the server and its key.
     pub fn client(&self) -> &Soulbox {
         &self.soulbox

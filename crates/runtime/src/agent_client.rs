@@ -43,7 +43,7 @@ pub use input::InputStream;
 pub use limits::AgentLimits;
 pub use output_file::{OutputFile, OutputFileError, OutputStream};
 pub use pass::PassBody;
-pub use place::Door;
+pub use place::{Connect, Connecting, Door, Duplex};
 pub use process::{ProcessEnd, ProcessEvent, ProcessStream, StartRequest};
 pub use sandbox_stream::SandboxStream;
 

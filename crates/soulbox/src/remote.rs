@@ -3,6 +3,7 @@
 //! | What | File |
 //! |---|---|
 //! | where it is | [`url`] |
+//! | the way there: TCP, TLS; who may vouch for it | [`line`], [`roots`] |
 //! | the key that it is shown | [`key`] |
 //! | one request, one answer | [`exchange`] |
 //! | why a request got no good answer, and what that means for a person | [`error`] |
@@ -21,6 +22,8 @@ pub(crate) mod find;
 pub(crate) mod follow;
 pub(crate) mod guest;
 pub(crate) mod key;
+pub(crate) mod line;
+pub(crate) mod roots;
 pub(crate) mod sandbox;
 pub(crate) mod server;
 pub(crate) mod url;

@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpStream};
 use std::process::Stdio;
 
 /// Answers each connection with what it sent, in capitals, when it has sent all.
-const SERVER: &str = "
+pub(super) const SERVER: &str = "
 import socketserver
 class Handler(socketserver.StreamRequestHandler):
     def handle(self):

@@ -28,7 +28,7 @@ fn where_no_server_answers_it_is_said_how_to_start_one() {
         .run(["ps"])
         .expect_code(250)
         .expect_stderr(&["no key", "SOULBOX_API_KEY"]);
-    for url in ["https://box:1", "http://box/path", "box"] {
+    for url in ["ftp://box:1", "https://box/path", "box"] {
         soulbox.run(["ps", "--server", url]).expect_code(240);
     }
 }

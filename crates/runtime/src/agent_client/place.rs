@@ -4,6 +4,7 @@ use http::HeaderMap;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -17,6 +18,20 @@ pub(super) enum Place {
     Server(Door),
 }
 
+/// A connection in both directions.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+/// A connection that is being opened.
+pub type Connecting<'c> = Pin<Box<dyn Future<Output = io::Result<Box<dyn Duplex>>> + Send + 'c>>;
+
+/// Opens connections to a server where it takes more than TCP, such as TLS.
+pub trait Connect: Send + Sync {
+    /// Opens one. Whoever waits bounds the time.
+    fn connect(&self) -> Connecting<'_>;
+}
+
 /// A server that passes requests on to an agent.
 #[derive(Clone)]
 pub struct Door {
@@ -24,6 +39,8 @@ pub struct Door {
     pub authority: String,
     /// What each request brings, so that the server knows which agent is meant, and that it may be asked.
     pub headers: HeaderMap,
+    /// What opens connections; none: TCP to `authority`.
+    pub connect: Option<Arc<dyn Connect>>,
 }
 
 /// The headers hold a token.
@@ -40,11 +57,14 @@ impl Place {
     pub(super) async fn open(&self) -> io::Result<Stream> {
         match self {
             Self::Socket(path) => UnixStream::connect(path).await.map(Stream::Unix),
-            Self::Server(door) => {
-                let stream = TcpStream::connect(&door.authority).await?;
-                stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
-            }
+            Self::Server(door) => match &door.connect {
+                Some(connect) => connect.connect().await.map(Stream::Other),
+                None => {
+                    let stream = TcpStream::connect(&door.authority).await?;
+                    stream.set_nodelay(true)?;
+                    Ok(Stream::Tcp(stream))
+                }
+            },
         }
     }
 
@@ -57,17 +77,19 @@ impl Place {
     }
 }
 
-/// A connection of either kind.
+/// A connection of any kind.
 pub(super) enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Other(Box<dyn Duplex>),
 }
 
-macro_rules! either {
-    ($self:ident, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
+macro_rules! each {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self {
             Self::Unix($stream) => $call,
             Self::Tcp($stream) => $call,
+            Self::Other($stream) => $call,
         }
     };
 }
@@ -78,7 +100,7 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_read(context, buffer))
+        each!(self.get_mut(), stream => Pin::new(stream).poll_read(context, buffer))
     }
 }
 
@@ -88,19 +110,19 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write(context, bytes))
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write(context, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_flush(context))
+        each!(self.get_mut(), stream => Pin::new(stream).poll_flush(context))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_shutdown(context))
+        each!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(context))
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        each!(self, stream => stream.is_write_vectored())
     }
 
     fn poll_write_vectored(
@@ -108,6 +130,6 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write_vectored(context, slices))
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(context, slices))
     }
 }

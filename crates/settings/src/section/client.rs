@@ -2,20 +2,24 @@
 
 use crate::value::Accept;
 use soulbox_model::ByteSize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 section! {
     /// The command line as a client of a server. Its key comes from the variable `SOULBOX_API_KEY` or
     /// `E2B_API_KEY`, from `--api-key-file`, or from the file that a server on this machine wrote.
     "client" Client {
-        /// The server, such as `http://127.0.0.1:3000`. When it is set, `soulbox run` makes its sandbox there
+        /// The server, such as `http://127.0.0.1:3000` or `https://box.example`. When it is set, `soulbox run` makes its sandbox there
         /// instead of by an engine of its own. Empty: verbs that need a server take the one whose data
         /// directory this is.
         url: String = |_| String::new(), Accept::such(
             "a URL such as http://127.0.0.1:3000, or nothing",
             |text: &String| text.is_empty() || is_url(text),
         );
-        /// Until a connection stands.
+        /// The file with certificates, in PEM, that vouch for a server with `https`, beside the system's own and
+        /// beside the authority that a server with the same data directory made.
+        ca: PathBuf = |_| PathBuf::new(), Accept::any();
+        /// Until a connection stands, the handshake of TLS included.
         connect_timeout: Duration = |_| Duration::from_secs(5), Accept::between(Duration::from_millis(10), Duration::from_secs(600));
         /// Until an answer begins. Longer than a server lets a create wait for its turn (`server.queue_wait`).
         answer_timeout: Duration = |_| Duration::from_secs(90), Accept::between(Duration::from_millis(100), Duration::from_secs(3600));

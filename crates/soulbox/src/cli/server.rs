@@ -17,23 +17,29 @@ pub(crate) struct ServerFlags {
     /// The file with the key [default: SOULBOX_API_KEY, E2B_API_KEY, or the server's own file]
     #[arg(long, value_name = "FILE", help_heading = "Server")]
     api_key_file: Option<PathBuf>,
+    /// The file with the certificate that vouches for a server with https [default: setting client.ca]
+    #[arg(long, value_name = "FILE", help_heading = "Server")]
+    ca: Option<String>,
 }
 
 impl ServerFlags {
     /// The flags that were given, as settings.
     pub(crate) fn flags(&self) -> Vec<Flag> {
-        let url = self.server.clone().map(|value| Flag {
-            key: "client.url",
-            flag: "--server",
-            value,
+        let texts = [
+            ("client.url", "--server", &self.server),
+            ("client.ca", "--ca", &self.ca),
+        ];
+        let given = texts.into_iter().filter_map(|(key, flag, value)| {
+            let value = value.clone()?;
+            Some(Flag { key, flag, value })
         });
-        url.into_iter().collect()
+        given.collect()
     }
 
     /// The settings with these flags, and the server.
     ///
     /// # Errors
-    /// A setting is wrong, or there is no key.
+    /// A setting is wrong, there is no key, or no certificate where one is named.
     pub(crate) fn open(&self, global: &Global) -> Result<(Settings, Server), Failure> {
         let settings = global.settings(self.flags())?;
         let server = self.server(&settings)?;
@@ -43,7 +49,7 @@ impl ServerFlags {
     /// The server that the settings name.
     ///
     /// # Errors
-    /// There is no key.
+    /// There is no key, or no certificate where one is named.
     pub(crate) fn server(&self, settings: &Settings) -> Result<Server, Failure> {
         Server::of(settings, self.api_key_file.as_deref())
     }

@@ -210,7 +210,7 @@ async fn answer(control: &Arc<Control>, fixed: Option<ApiKey>, stop: &Stop) -> R
     let address = server
         .address()
         .map_err(|error| Failure::of(Exit::HOST, &error))?;
-    let credentials = credentials::settle(control, fixed, address).await?;
+    let credentials = credentials::settle(control, fixed, address, server.domain()).await?;
     let base = base::provide(control, stop);
     tell(control.settings(), address, server.domain(), &credentials)?;
     let drains = control.settings().server.drain_sandboxes;

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use soulbox_runtime::agent_client::{AgentClient, AgentLimits, Door};
 use soulbox_settings::section::Agent;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The port that stands for the agent, as E2B's envd has it.
@@ -42,8 +43,9 @@ impl Way {
             headers.insert(HeaderName::from_static("x-access-token"), token);
         }
         let door = Door {
-            authority: server.url().authority().to_owned(),
+            authority: server.url().authority(),
             headers,
+            connect: Some(Arc::new(server.line().clone())),
         };
         let limits = AgentLimits::from(limits);
         let patient = AgentLimits {

@@ -1,6 +1,7 @@
 //! Why a request got no good answer, and what that means for a person.
 
 use super::exchange::ExchangeError;
+use super::line::LineError;
 use super::url::Url;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -16,6 +17,14 @@ pub(crate) enum RemoteError {
     /// Nobody answers.
     #[error("no server at {url}")]
     Nobody {
+        /// Where.
+        url: Url,
+        /// Why.
+        source: ExchangeError,
+    },
+    /// Somebody answers, but it is not sure who.
+    #[error("no trusted connection to the server at {url}")]
+    Stranger {
         /// Where.
         url: Url,
         /// Why.
@@ -51,7 +60,10 @@ impl RemoteError {
     pub(crate) fn of(url: &Url, source: ExchangeError) -> Self {
         let url = url.clone();
         match source {
-            ExchangeError::Connect(_)
+            ExchangeError::Line(LineError::Untrusted(_) | LineError::Shake(_)) => {
+                Self::Stranger { url, source }
+            }
+            ExchangeError::Line(LineError::Connect(_))
             | ExchangeError::Timeout {
                 what: "connect", ..
             } => Self::Nobody { url, source },
@@ -104,6 +116,9 @@ impl From<RemoteError> for Failure {
             RemoteError::Nobody { .. } => {
                 failure.help("start one: soulbox serve; or name another: --server URL")
             }
+            RemoteError::Stranger { .. } => failure.help(
+                "--ca FILE names who vouches for it (`soulbox ca path` on its machine); the URL must have its domain",
+            ),
             RemoteError::Refused { status, .. } if *status == StatusCode::UNAUTHORIZED => failure
                 .help("the key is of another server; see SOULBOX_API_KEY, E2B_API_KEY, --api-key-file"),
             RemoteError::Refused { status, .. } if *status == StatusCode::SERVICE_UNAVAILABLE => {

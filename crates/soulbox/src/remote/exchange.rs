@@ -1,15 +1,13 @@
 //! One request, one answer. Nothing is ever sent again by itself.
 
-use super::url::Url;
+use super::line::{Line, LineError};
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use std::io;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// Bytes of an answer's head, and of what is read at once.
 const BUFFER: usize = 128 * 1024;
@@ -20,8 +18,8 @@ const HEADERS: usize = 128;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExchangeError {
     /// There is no connection.
-    #[error("cannot connect")]
-    Connect(#[source] io::Error),
+    #[error(transparent)]
+    Line(#[from] LineError),
     /// A time limit passed.
     #[error("it took longer than {limit:?} to {what} (section client of the settings)")]
     Timeout {
@@ -43,15 +41,11 @@ pub(crate) enum ExchangeError {
 
 /// Sends a request over a connection of its own, and waits for the head of the answer.
 pub(crate) async fn send(
-    url: &Url,
+    line: &Line,
     limits: &soulbox_settings::section::Client,
     request: Request<Full<Bytes>>,
 ) -> Result<Response<Incoming>, ExchangeError> {
-    let connect = TcpStream::connect(url.authority());
-    let stream = within("connect", limits.connect_timeout, connect)
-        .await?
-        .map_err(ExchangeError::Connect)?;
-    stream.set_nodelay(true).map_err(ExchangeError::Connect)?;
+    let stream = within("connect", limits.connect_timeout, line.open()).await??;
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(BUFFER)
         .max_headers(HEADERS)

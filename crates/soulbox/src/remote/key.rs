@@ -37,7 +37,10 @@ pub(crate) fn find(
             return read(&text.to_string_lossy(), &format!("the variable {name}"));
         }
     }
-    let own = credentials.filter(|own| Url::parse(&own.url).is_ok_and(|own| own == *url));
+    let own = credentials.filter(|own| {
+        let mut urls = [Some(&own.url), own.tls_url.as_ref()].into_iter().flatten();
+        urls.any(|own| Url::parse(own).is_ok_and(|own| own == *url))
+    });
     match own.and_then(|own| own.api_key.as_deref()) {
         Some(text) => read(text, "the file of the server"),
         None => Err(Failure::new(
@@ -63,6 +66,7 @@ mod tests {
     fn the_key_of_one_server_is_not_shown_to_another() {
         let credentials = Credentials {
             url: "http://127.0.0.1:3000".to_owned(),
+            tls_url: Some("https://box.example:8443".to_owned()),
             api_key: Some("e2b_00".to_owned()),
         };
         let ask = |url: &str| {
@@ -70,7 +74,14 @@ mod tests {
             find(None, &url, Some(&credentials))
         };
         assert_eq!(ask("http://127.0.0.1:3000/").unwrap().reveal(), "e2b_00");
-        assert_eq!(ask("http://127.0.0.2:3000").unwrap_err().exit, Exit::SERVER);
+        assert_eq!(ask("https://box.example:8443").unwrap().reveal(), "e2b_00");
+        for other in [
+            "http://127.0.0.2:3000",
+            "http://box.example:8443",
+            "https://127.0.0.1:3000",
+        ] {
+            assert_eq!(ask(other).unwrap_err().exit, Exit::SERVER, "{other}");
+        }
     }
 
     #[test]

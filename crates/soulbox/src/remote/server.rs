@@ -3,6 +3,7 @@
 use super::error::RemoteError;
 use super::exchange;
 use super::key;
+use super::line::Line;
 use super::url::Url;
 use crate::cmd::serve::Credentials;
 use crate::failure::Failure;
@@ -25,6 +26,7 @@ const KEY: HeaderName = HeaderName::from_static("x-api-key");
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     url: Url,
+    line: Line,
     key: ApiKey,
     limits: Client,
 }
@@ -41,7 +43,7 @@ impl Server {
     /// The server that the settings name, and a key for it. Asks nothing yet.
     ///
     /// # Errors
-    /// The URL is none, or there is no key.
+    /// The URL is none, there is no key, or no certificate where one is named.
     pub(crate) fn of(settings: &Settings, key_file: Option<&Path>) -> Result<Self, Failure> {
         let read = Credentials::read(&settings.paths.data_dir);
         // The file matters only to those who have nothing else.
@@ -52,8 +54,19 @@ impl Server {
         };
         let url = Url::of(settings, credentials.as_ref())?;
         let key = key::find(key_file, &url, credentials.as_ref())?;
+        let line = Line::to(&url, settings)?;
         let limits = settings.client.clone();
-        Ok(Self { url, key, limits })
+        Ok(Self {
+            url,
+            line,
+            key,
+            limits,
+        })
+    }
+
+    /// The way there.
+    pub(crate) fn line(&self) -> &Line {
+        &self.line
     }
 
     /// Where it is.
@@ -86,7 +99,7 @@ impl Server {
             request = request.header(name, value);
         }
         let request = request.body(Full::new(question.body)).map_err(wrong)?;
-        let sent = exchange::send(&self.url, &self.limits, request).await;
+        let sent = exchange::send(&self.line, &self.limits, request).await;
         let response = sent.map_err(|error| RemoteError::of(&self.url, error))?;
         let status = response.status();
         if status.is_success() || status.is_informational() {

@@ -7,13 +7,16 @@ use http::uri::Authority;
 use soulbox_settings::Settings;
 use std::fmt;
 
-/// The port of a URL that names none.
+/// The ports of URLs that name none.
 const PORT: u16 = 80;
+const TLS_PORT: u16 = 443;
 
-/// A server's address: `http://host:port`.
+/// A server's address: `http://host:port` or `https://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Url {
-    authority: String,
+    is_encrypted: bool,
+    host: String,
+    port: u16,
 }
 
 impl Url {
@@ -21,7 +24,7 @@ impl Url {
     /// that it wrote, or where it would listen.
     ///
     /// # Errors
-    /// The URL is none, or not of a kind that is spoken here.
+    /// The URL is none.
     pub(crate) fn of(
         settings: &Settings,
         credentials: Option<&Credentials>,
@@ -33,7 +36,7 @@ impl Url {
         }
     }
 
-    /// Reads `http://host[:port][/]`.
+    /// Reads `http://host[:port][/]`, or the same with `https`.
     ///
     /// # Errors
     /// It is not that.
@@ -41,16 +44,16 @@ impl Url {
         let refuse = |why: &str| {
             let shown: String = text.chars().take(300).collect();
             Failure::new(Exit::USAGE, format!("{shown:?} is no server's URL: {why}"))
-                .help("such as http://127.0.0.1:3000 (--server, setting client.url)")
+                .help("such as http://127.0.0.1:3000 or https://box.example (--server, setting client.url)")
         };
-        if text.starts_with("https://") {
-            return Err(refuse(
-                "the command line speaks http only; use a tunnel, such as ssh -L",
-            ));
-        }
-        let rest = text
-            .strip_prefix("http://")
-            .ok_or_else(|| refuse("it does not begin with http://"))?;
+        let (is_encrypted, rest) = match text.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => {
+                let rest = text.strip_prefix("http://");
+                let wrong = || refuse("it begins with neither http:// nor https://");
+                (false, rest.ok_or_else(wrong)?)
+            }
+        };
         let host = rest.strip_suffix('/').unwrap_or(rest);
         let authority: Authority = host
             .parse()
@@ -66,22 +69,43 @@ impl Url {
             Some(_) => authority
                 .port_u16()
                 .ok_or_else(|| refuse("its port is none"))?,
+            None if is_encrypted => TLS_PORT,
             None => PORT,
         };
         Ok(Self {
-            authority: format!("{}:{port}", authority.host()),
+            is_encrypted,
+            host: authority.host().to_owned(),
+            port,
         })
     }
 
+    /// Whether it speaks TLS.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
+    }
+
+    /// The host: a name, or an address without brackets.
+    pub(crate) fn host(&self) -> &str {
+        let inner = self.host.strip_prefix('[');
+        let inner = inner.and_then(|host| host.strip_suffix(']'));
+        inner.unwrap_or(&self.host)
+    }
+
+    /// The port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Host and port.
-    pub(crate) fn authority(&self) -> &str {
-        &self.authority
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
     }
 }
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority)
+        let s = if self.is_encrypted { "s" } else { "" };
+        write!(f, "http{s}://{}:{}", self.host, self.port)
     }
 }
 
@@ -91,15 +115,21 @@ mod tests {
 
     #[test]
     fn a_url_is_a_host_and_a_port() {
-        let authority = |text| Url::parse(text).unwrap().authority;
+        let authority = |text| Url::parse(text).unwrap().authority();
         assert_eq!(authority("http://127.0.0.1:3000"), "127.0.0.1:3000");
         assert_eq!(authority("http://box.example/"), "box.example:80");
+        assert_eq!(authority("https://box.example/"), "box.example:443");
         assert_eq!(authority("http://[::1]:99"), "[::1]:99");
+        assert_eq!(Url::parse("https://[::1]").unwrap().host(), "::1");
+        let shown = |text| Url::parse(text).unwrap().to_string();
+        assert_eq!(shown("https://box:8443/"), "https://box:8443");
+        assert_ne!(shown("http://h:1"), shown("https://h:1"));
         for bad in [
             "",
             "http://",
             "127.0.0.1:1",
-            "https://box:1",
+            "https://",
+            "ftp://box:1",
             "http://u@h:1",
             "http://h/x",
             "http://h:x",

@@ -267,6 +267,7 @@ async fn serve_inside(
     let door = Door {
         authority: address.to_owned(),
         headers: HeaderMap::from_iter(pairs),
+        connect: None,
     };
     let agent = AgentClient::through(door, AgentLimits::default());
     let wrong = |error: &dyn std::error::Error| failed("prepare the sandbox", error);

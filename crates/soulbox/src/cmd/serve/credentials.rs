@@ -19,6 +19,9 @@ const FILE: &str = "credentials.json";
 pub(crate) struct Credentials {
     /// Where the server listens.
     pub(crate) url: String,
+    /// Where it listens for TLS, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_url: Option<String>,
     /// A key for it; none when the operator fixed it elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) api_key: Option<String>,
@@ -82,14 +85,20 @@ pub(super) async fn settle(
     control: &Arc<Control>,
     fixed: Option<ApiKey>,
     address: SocketAddr,
+    domain: Option<&str>,
 ) -> Result<Credentials, Failure> {
     let data_dir = &control.settings().paths.data_dir;
     let url = format!("http://{}", reachable(address));
+    let tls_url = domain.map(|domain| format!("https://{domain}"));
     let before = Credentials::read(data_dir).ok().flatten();
     let credentials = match fixed {
         Some(key) => {
             control.keys().fix(&key);
-            Credentials { url, api_key: None }
+            Credentials {
+                url,
+                tls_url,
+                api_key: None,
+            }
         }
         None => {
             let known = |text: &String| {
@@ -110,6 +119,7 @@ pub(super) async fn settle(
             };
             Credentials {
                 url,
+                tls_url,
                 api_key: Some(api_key),
             }
         }

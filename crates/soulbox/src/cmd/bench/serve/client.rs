@@ -167,6 +167,7 @@ impl Api {
         Ok(Door {
             authority: self.address.authority.clone(),
             headers,
+            connect: None,
         })
     }
 }
