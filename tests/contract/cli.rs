@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 const CLI: Client = Client::CommandLine("2.19.0");
 
@@ -105,6 +106,53 @@ fn makes_uses_pauses_and_ends_a_sandbox() {
     assert!(listed(server, "running").is_empty());
     let gone = run(server, &["sandbox", "info", id], b"");
     assert_eq!(code(&gone), 1, "{gone:?}");
+}
+
+#[test]
+fn tells_the_log_and_what_is_used() {
+    let server = Server::start();
+    let id = say(
+        &server,
+        &["sandbox", "create", "base", "--detach", "--timeout", "600"],
+    );
+    let id = id.trim();
+    let metrics = || say(&server, &["sandbox", "metrics", "--format", "json", id]);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !metrics().contains("memTotal") {
+        assert!(Instant::now() < deadline, "no sample: {}", metrics());
+    }
+    say(&server, &["sandbox", "pause", id]);
+    let log = say(&server, &["sandbox", "logs", "--format", "json", id]);
+    let lines: Vec<Value> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let messages: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line["message"].as_str())
+        .collect();
+    assert!(messages[0].starts_with("sandbox created"), "{log}");
+    let last = messages.last().expect("a line");
+    assert!(last.starts_with("sandbox paused"), "{log}");
+    let pretty = say(&server, &["sandbox", "logs", id]);
+    assert!(pretty.contains("sandbox paused"), "{pretty}");
+    assert!(!say(&server, &["sandbox", "logs", "--level", "ERROR", id]).contains("paused"));
+}
+
+#[test]
+fn ends_all_at_once() {
+    let server = Server::start();
+    for _ in 0..3 {
+        say(&server, &["sandbox", "create", "base", "--detach"]);
+    }
+    assert_eq!(listed(&server, "running").len(), 3);
+    say(
+        &server,
+        &["sandbox", "kill", "--all", "--metadata", "no=such"],
+    );
+    assert_eq!(listed(&server, "running").len(), 3);
+    say(&server, &["sandbox", "kill", "--all"]);
+    assert!(listed(&server, "running").is_empty());
 }
 
 #[test]

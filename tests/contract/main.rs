@@ -33,9 +33,21 @@ mod table;
 
 use client::Client;
 
-scripts! {
-    python_2_63: Client::Python("2.63.0") => [lifecycle, commands, files, watch, pty, git, secure, pause, network, not_built, asynchronous]
-    python_2_45: Client::Python("2.45.1") => [lifecycle, commands, files, watch, pty, git, secure, pause, network, not_built, asynchronous]
-    javascript_2_51: Client::JavaScript("2.51.0") => [lifecycle, commands, files, watch, pty, git, secure, pause]
-    javascript_2_45: Client::JavaScript("2.45.0") => [lifecycle, commands, files, watch, pty, git, secure, pause]
+scripts! { run:
+    python_2_63: Client::Python("2.63.0") => [lifecycle, commands, files, watch, pty, git, secure, pause, network, metrics, not_built, asynchronous]
+    python_2_45: Client::Python("2.45.1") => [lifecycle, commands, files, watch, pty, git, secure, pause, network, metrics, not_built, asynchronous]
+    javascript_2_51: Client::JavaScript("2.51.0") => [lifecycle, commands, files, watch, pty, git, secure, pause, network, metrics]
+    javascript_2_45: Client::JavaScript("2.45.0") => [lifecycle, commands, files, watch, pty, git, secure, pause, network, metrics]
+}
+
+// The first generation knows no URLs; the others do without when they are given none.
+scripts! { run_by_names:
+    python_1_11: Client::Python("1.11.1") => [first]
+    javascript_1_13: Client::JavaScript("1.13.2") => [first]
+    javascript_2_51_by_names: Client::JavaScript("2.51.0") => [host, commands, files, watch, pty, secure]
+}
+
+// HTTP/2, which clients speak over TLS alone.
+scripts! { run_encrypted:
+    python_2_63_encrypted: Client::Python("2.63.0") => [host, files, asynchronous]
 }

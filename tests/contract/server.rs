@@ -7,6 +7,9 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 
+/// The name below which its sandboxes have host names, if it speaks TLS; the server's own default.
+pub(crate) const DOMAIN: &str = "sandbox.localhost";
+
 /// A server that runs until this is dropped.
 pub(crate) struct Server {
     soulbox: Soulbox,
@@ -14,6 +17,8 @@ pub(crate) struct Server {
     /// What it prints later must have somewhere to go.
     _stdout: Lines<BufReader<ChildStdout>>,
     url: String,
+    /// The domain below which sandboxes have names, with the port, if it speaks TLS.
+    domain: Option<String>,
     key: String,
 }
 
@@ -23,20 +28,35 @@ impl Server {
         Self::start_with(&[])
     }
 
-    /// Starts one with more arguments.
-    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+    /// Starts one that speaks TLS, too, with certificates of its own authority.
+    pub(crate) fn start_encrypted() -> Self {
+        Self::start_with(&[("SOULBOX_SERVER_TLS_LISTEN", "127.0.0.1:0".as_ref())])
+    }
+
+    /// Starts one that speaks TLS, too, with this certificate.
+    pub(crate) fn start_certified(cert: &Path, key: &Path) -> Self {
+        Self::start_with(&[
+            ("SOULBOX_SERVER_TLS_LISTEN", "127.0.0.1:0".as_ref()),
+            ("SOULBOX_SERVER_TLS_CERT", cert),
+            ("SOULBOX_SERVER_TLS_KEY", key),
+        ])
+    }
+
+    fn start_with(variables: &[(&str, &Path)]) -> Self {
         let soulbox = Soulbox::new();
         let log = File::create(soulbox.home().join("log")).expect("a file");
-        let usual = [
+        let mut command = soulbox.command([
             "serve",
             "--listen",
             "127.0.0.1:0",
             "--allow-host-template",
             "--end-on-stop",
-        ];
-        let mut command = soulbox.command(usual.iter().chain(arguments));
-        // Many run at once; each takes the room for its sandboxes' disks when it starts.
-        command.env("SOULBOX_STORAGE_SIZE", "1G");
+        ]);
+        command
+            // Many run at once; each takes the room for its sandboxes' disks when it starts.
+            .env("SOULBOX_STORAGE_SIZE", "1G")
+            .env("SOULBOX_SERVER_SAMPLE_INTERVAL", "1s")
+            .envs(variables.iter().copied());
         let mut child = command
             .stderr(log)
             .stdout(Stdio::piped())
@@ -55,11 +75,14 @@ impl Server {
             fs::read(soulbox.home().join("data/credentials.json")).expect("credentials");
         let credentials: serde_json::Value = serde_json::from_slice(&credentials).expect("JSON");
         let key = credentials["api_key"].as_str().expect("a key").to_owned();
+        let domain = credentials["tls_url"].as_str();
+        let domain = domain.and_then(|url| url.strip_prefix("https://").map(str::to_owned));
         Self {
             soulbox,
             child,
             _stdout: lines,
             url,
+            domain,
             key,
         }
     }
@@ -67,6 +90,11 @@ impl Server {
     /// Where it listens.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The domain below which sandboxes have names, with the port.
+    pub(crate) fn domain(&self) -> &str {
+        self.domain.as_deref().expect("it speaks TLS")
     }
 
     /// A key for it.

@@ -132,8 +132,11 @@ fn what_a_sandbox_uses_and_what_happened_to_it_is_told() {
         .expect(200)
         .json();
     assert_eq!(logs["logs"].as_array().unwrap().len(), 4, "{logs}");
-    assert!(
-        logs["logs"][3]["line"].as_str().unwrap().contains("killed"),
+    let line = logs["logs"][3]["line"].as_str().unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(
+        (&line["level"], &line["cause"]),
+        (&"info".into(), &"killed".into()),
         "{logs}"
     );
     let v2 = |query: &str| {

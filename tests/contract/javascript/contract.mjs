@@ -1,9 +1,14 @@
 // What the scripts share: the client, sandboxes that go with their test, and waiting.
 
 import assert from 'node:assert/strict'
+import dns from 'node:dns'
 import { readFileSync } from 'node:fs'
 import test from 'node:test'
 import { pathToFileURL } from 'node:url'
+
+const { lookup } = dns
+// What a resolver may do, and not every machine's does: names below `localhost` are this machine.
+dns.lookup = (host, ...rest) => lookup(host.endsWith('.localhost') ? '127.0.0.1' : host, ...rest)
 
 const path = process.env.E2B_MODULE
 /** The client, whose version the one who runs the script chose. */

@@ -1,12 +1,7 @@
 // The first generation of the client, which knows no URL but `https://<port>-<id>.<domain>`.
 
-import dns from 'node:dns'
 import { randomUUID } from 'node:crypto'
 import { assert, e2b, Sandbox, until, withSandbox, withSandboxes } from './contract.mjs'
-
-const { lookup } = dns
-// What a resolver of the machine does: names below `localhost` are this machine.
-dns.lookup = (host, ...rest) => lookup(host.endsWith('.localhost') ? '127.0.0.1' : host, ...rest)
 
 withSandboxes('life', async (create) => {
   const metadata = { mark: randomUUID(), 'a b': 'c&d' }

@@ -72,6 +72,22 @@ withSandbox('connect gives the same sandbox', async (sandbox) => {
   await assert.rejects(Sandbox.connect(sandbox.sandboxId), e2b.NotFoundError)
 })
 
+test('twenty at once', async () => {
+  const live = async (number) => {
+    const sandbox = await Sandbox.create({ timeoutMs: 120_000 })
+    try {
+      await sandbox.files.write('number', `${number}`)
+      const said = await Promise.all([0, 1, 2].map((n) => sandbox.commands.run(`cat number; echo -${n}`)))
+      return [sandbox.sandboxId, said.map(({ stdout }) => stdout)]
+    } finally {
+      await sandbox.kill()
+    }
+  }
+  const lives = await Promise.all([...Array(20).keys()].map(live))
+  assert.equal(new Set(lives.map(([id]) => id)).size, 20)
+  lives.forEach(([, said], number) => assert.deepEqual(said, [0, 1, 2].map((n) => `${number}-${n}\n`)))
+})
+
 withSandboxes('lists the newest first, in pages', async (create) => {
   const metadata = { mark: randomUUID(), 'a b': 'c&d=+%ä' }
   const made = []

@@ -23,6 +23,22 @@ withSandbox('then kill', async (sandbox) => {
   await assert.rejects(Sandbox.connect(sandbox.sandboxId), e2b.NotFoundError)
 })
 
+withSandbox('many connect at once', async (sandbox) => {
+  await sandbox.pause()
+  const others = await Promise.all([...Array(8)].map(() => Sandbox.connect(sandbox.sandboxId)))
+  const said = await Promise.all(others.map((other) => other.commands.run('echo up')))
+  assert.deepEqual(said.map(({ stdout }) => stdout), Array(8).fill('up\n'))
+})
+
+withSandboxes('its time pauses it', async (create) => {
+  const sandbox = await create({ timeoutMs: 2000, lifecycle: { onTimeout: 'pause' } })
+  await until(async () => (await state(sandbox)) === 'paused', 6000)
+  await assert.rejects(sandbox.commands.run('true'), e2b.SandboxError)
+  assert.equal(await state(sandbox), 'paused')
+  await sandbox.connect({ timeoutMs: 60_000 })
+  assert.equal((await sandbox.commands.run('echo up')).stdout, 'up\n')
+})
+
 withSandboxes('a request wakes it after its time', async (create) => {
   const sandbox = await create({ timeoutMs: 2000, lifecycle: { onTimeout: 'pause', autoResume: true } })
   await sandbox.files.write('kept', 'x')

@@ -4,11 +4,14 @@ import asyncio
 import unittest
 import uuid
 
-from contract import VERSION, main
+from contract import fetch, main
 from e2b import (
     AsyncSandbox,
+    AuthenticationException,
     CommandExitException,
+    InvalidArgumentException,
     NotFoundException,
+    SandboxException,
     SandboxQuery,
     SandboxState,
     TimeoutException,
@@ -67,6 +70,32 @@ class Lifecycle(AsyncCase):
         await self.sandbox.connect(timeout=60)
         self.assertEqual((await self.sandbox.commands.run("echo up")).stdout, "up\n")
 
+    async def test_request_wakes_it(self):
+        sandbox = await self.create(timeout=60, lifecycle={"on_timeout": "pause", "auto_resume": True})
+        await sandbox.pause()
+        self.assertEqual((await sandbox.commands.run("echo up")).stdout, "up\n")
+        self.assertEqual((await sandbox.get_info()).state, SandboxState.RUNNING)
+
+    async def test_metrics(self):
+        async def there():
+            return await self.sandbox.get_metrics()
+        await until(there, within=30)
+        (sample, *_) = await AsyncSandbox.get_metrics(self.sandbox.sandbox_id)
+        self.assertTrue(0 < sample.mem_used <= sample.mem_total, sample)
+
+    async def test_network(self):
+        await self.sandbox.update_network({})
+        with self.assertRaisesRegex(SandboxException, "would not be enforced"):
+            await self.create(network={"deny_out": ["1.2.3.4"]})
+        closed = await self.create(allow_internet_access=False)
+        links = (await closed.commands.run("tail -n +3 /proc/net/dev")).stdout.splitlines()
+        self.assertEqual([line.split(":")[0].strip() for line in links], ["lo"])
+
+    async def test_what_is_not_built(self):
+        for call in (self.sandbox.create_snapshot, self.sandbox.fork):
+            with self.assertRaisesRegex(SandboxException, "not built"):
+                await call()
+
     async def test_twenty_at_once(self):
         async def live(number):
             sandbox = await AsyncSandbox.create(timeout=120)
@@ -91,6 +120,31 @@ class Commands(AsyncCase):
         with self.assertRaises(CommandExitException) as caught:
             await self.sandbox.commands.run("exit 7")
         self.assertEqual(caught.exception.exit_code, 7)
+
+    async def test_place_users_and_variables(self):
+        async def say(command, **options):
+            return (await self.sandbox.commands.run(command, **options)).stdout.rstrip("\n")
+        self.assertEqual(await say("pwd; id -un"), "/home/user\nuser")
+        self.assertEqual(await say("pwd; id -un", user="root", cwd="/tmp"), "/tmp\nroot")
+        self.assertEqual(await say("sudo id -u"), "0")
+        self.assertEqual(await say("echo $A $E2B_SANDBOX", envs={"A": "given"}), "given true")
+        with self.assertRaises(AuthenticationException):
+            await self.sandbox.commands.run("true", user="nobodyhere")
+        with self.assertRaises(InvalidArgumentException):
+            await self.sandbox.commands.run("true", cwd="/nosuch")
+
+    async def test_text_of_any_kind(self):
+        text = "aé中🙂" * 100_000
+        await self.sandbox.files.write("text", text)
+        self.assertEqual((await self.sandbox.commands.run("cat text")).stdout, text)
+        result = await self.sandbox.commands.run(r"printf 'a\xff\xfeb\xc3'")
+        self.assertEqual(result.stdout, "a\ufffd\ufffdb\ufffd")
+
+    async def test_one_that_is_not_there(self):
+        self.assertFalse(await self.sandbox.commands.kill(999_999))
+        for call in (self.sandbox.commands.connect(999_999), self.sandbox.commands.send_stdin(999_999, "x")):
+            with self.assertRaises(NotFoundException):
+                await call
 
     async def test_background_and_input(self):
         handle = await self.sandbox.commands.run("cat; sleep 0.1; echo end", background=True, stdin=True)
@@ -145,6 +199,46 @@ class Files(AsyncCase):
         self.assertFalse(await files.exists("d"))
         with self.assertRaises(NotFoundException):
             await files.read("nosuch")
+
+    async def test_errors(self):
+        files = self.sandbox.files
+        for call in (files.read("/tmp"), files.write("/tmp", "x"), files.list("/etc/passwd"), files.watch_dir("/etc/passwd", print)):
+            with self.assertRaises(InvalidArgumentException):
+                await call
+        for call in (files.list("nosuch"), files.rename("nosuch", "x"), files.get_info("nosuch"), files.watch_dir("nosuch", print)):
+            with self.assertRaises(NotFoundException):
+                await call
+        with self.assertRaises(AuthenticationException):
+            await files.read("x", user="nobodyhere")
+        await files.remove("nosuch")
+
+    async def test_signed_urls(self):
+        await self.sandbox.files.write("signed", "content")
+        down = self.sandbox.download_url("signed", use_signature_expiration=60)
+        self.assertEqual((await asyncio.to_thread(fetch, down))[2], b"content")
+        up, octets = self.sandbox.upload_url("up"), {"Content-Type": "application/octet-stream"}
+        self.assertEqual((await asyncio.to_thread(fetch, up, "POST", b"up", octets))[0], 200)
+        self.assertEqual(await self.sandbox.files.read("up"), "up")
+        self.assertEqual((await asyncio.to_thread(fetch, down.replace("path=signed", "path=up")))[0], 401)
+
+    async def test_git(self):
+        git = self.sandbox.git
+        await git.configure_user("Ann", "ann@example.com")
+        await git.init("r", initial_branch="main")
+        await self.sandbox.files.write("r/file", "one\n")
+        await git.add("r")
+        await git.commit("r", "first")
+        self.assertTrue((await git.status("r")).is_clean)
+        await git.init("served.git", bare=True, initial_branch="main")
+        daemon = "git daemon --reuseaddr --listen=127.0.0.1 --base-path=/home/user --export-all --enable=receive-pack"
+        await self.sandbox.commands.run(daemon, background=True, timeout=0)
+        async def listens():
+            return ":9418" in (await self.sandbox.commands.run("ss -ltn")).stdout
+        await until(listens)
+        await git.remote_add("r", "origin", "git://127.0.0.1/served.git")
+        await git.push("r", remote="origin", branch="main")
+        await git.clone("git://127.0.0.1/served.git", path="copy")
+        self.assertEqual(await self.sandbox.files.read("copy/file"), "one\n")
 
     async def test_watch(self):
         await self.sandbox.files.make_dir("w")

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import ssl
 import time
 import unittest
 from importlib.metadata import version
@@ -49,7 +50,11 @@ def until(condition, within=15.0):
 def request(method, path, body=None, headers=None, url=None):
     """One plain request to the server. Gives status, headers and body, which is parsed if it is JSON."""
     address = urlsplit(url or os.environ["E2B_API_URL"])
-    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
+    if address.scheme == "https":
+        context = ssl.create_default_context()
+        connection = http.client.HTTPSConnection(address.hostname, address.port, timeout=30, context=context)
+    else:
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
     try:
         if body is not None and not isinstance(body, (bytes, str)):
             body = json.dumps(body)

@@ -51,12 +51,15 @@ impl Level {
     }
 }
 
-/// A line of the first generation.
+/// A line of the first generation: JSON as text, which E2B's command line reads.
 #[derive(Serialize)]
 pub(crate) struct Line {
     timestamp: String,
     line: String,
 }
+
+/// Who tells the lines of the first generation.
+const LOGGER: &str = "sandbox";
 
 /// An entry.
 #[derive(Serialize)]
@@ -93,10 +96,6 @@ pub(crate) async fn v1(
     let mut events = read(&gateway, &team, &id).await?;
     events.retain(|happened| happened.event.at.as_millis() >= start);
     events.truncate(limit);
-    let line = |happened: &Happened| Line {
-        timestamp: happened.event.at.to_string(),
-        line: in_words(&happened.event),
-    };
     Ok(Json(V1 {
         logs: events.iter().map(line).collect(),
         log_entries: events.iter().map(entry).collect(),
@@ -151,6 +150,23 @@ async fn read(gateway: &Gateway, team: &TeamId, id: &str) -> Result<Vec<Happened
     match gateway.control.execute(team, command).await? {
         SandboxReply::Events(events) => Ok(events),
         _ => Err(unexpected()),
+    }
+}
+
+fn line(happened: &Happened) -> Line {
+    let Entry {
+        timestamp,
+        message,
+        level,
+        fields,
+    } = entry(happened);
+    let mut line = serde_json::json!({ "level": level, "logger": LOGGER, "message": message });
+    for (name, value) in fields {
+        line[name] = value.into();
+    }
+    Line {
+        timestamp,
+        line: line.to_string(),
     }
 }
 
