@@ -63,7 +63,10 @@ function seconds(count) {
 }
 
 function bytes(count) {
-  return count >= 1 << 30 ? `${(count / (1 << 30)).toFixed(1)} GiB` : `${Math.round(count / (1 << 20))} MiB`;
+  const units = [[1 << 30, "GiB"], [1 << 20, "MiB"], [1 << 10, "KiB"]];
+  const [size, unit] = units.find(([size]) => count >= size) ?? units.at(-1);
+  const amount = count / size;
+  return `${amount.toFixed(unit === "KiB" || amount >= 100 ? 0 : 1)} ${unit}`;
 }
 
 const since = (from, to = Date.now()) => (to - Date.parse(from)) / 1000;
