@@ -73,6 +73,7 @@ impl Control {
         let mut birth = Birth::default();
         birth.variables = variables(&birth.id, &request);
         let record = self.record(team, birth.id.clone(), &request);
+        birth.deadline = Some(crate::life::deadline(&record));
         self.place(&record)?;
         let sandbox = birth.id.clone();
         let held = pending.map(|pending| pending.makes(Made::Sandbox { sandbox }));
@@ -93,7 +94,6 @@ impl Control {
             (made, kept) => return Err(self.undo(record, made, kept.err(), held).await),
         };
         let live = Arc::new(Live::new(record, sandbox));
-        self.keep_time(&live).await;
         self.take_in(Arc::clone(&live)).await;
         self.records.hub().tell(created);
         Ok(live)

@@ -3,7 +3,9 @@
 use crate::control::{Control, end_event, event};
 use crate::error::ControlError;
 use crate::live::Live;
-use soulbox_model::{EndCause, EventKind, Moment, OnTimeout, SandboxEnd, SandboxState};
+use soulbox_model::{
+    EndCause, EventKind, Moment, OnTimeout, SandboxEnd, SandboxRecord, SandboxState,
+};
 use soulbox_node::{Deadline, End, HowEnded, Then};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -134,13 +136,7 @@ impl Control {
         let deadline = {
             let record = live.lock();
             let runs = record.state == SandboxState::Running;
-            runs.then(|| Deadline {
-                left: record.end_at.since(Moment::now()) + GRACE,
-                then: match record.lifecycle.on_timeout {
-                    OnTimeout::Kill => Then::End,
-                    OnTimeout::Pause => Then::Pause,
-                },
-            })
+            runs.then(|| deadline(&record))
         };
         let Some(sandbox) = live.sandbox().await else {
             return;
@@ -267,5 +263,15 @@ pub(crate) fn cause_of(how: HowEnded) -> (EndCause, String) {
             "the engine that made it was lost".to_owned(),
         ),
         HowEnded::MachineStopped => (EndCause::Lost, "the machine was restarted".to_owned()),
+    }
+}
+/// When the spawner ends or pauses a sandbox that runs, if nobody else does it before.
+pub(crate) fn deadline(record: &SandboxRecord) -> Deadline {
+    Deadline {
+        left: record.end_at.since(Moment::now()) + GRACE,
+        then: match record.lifecycle.on_timeout {
+            OnTimeout::Kill => Then::End,
+            OnTimeout::Pause => Then::Pause,
+        },
     }
 }

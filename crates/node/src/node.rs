@@ -2,6 +2,7 @@
 
 use crate::ceiling::AdmissionError;
 use crate::core::Core;
+use crate::deadline::Deadline;
 use crate::ending::EndedMeanwhile;
 use crate::internet::InternetError;
 use crate::lease::LeaseError;
@@ -126,10 +127,12 @@ pub struct Birth {
     pub id: SandboxId,
     /// Variables of every command in it.
     pub variables: BTreeMap<String, String>,
+    /// When it ends or pauses by itself.
+    pub deadline: Option<Deadline>,
 }
 
 impl Default for Birth {
-    /// A fresh random id, no variables.
+    /// A fresh random id, no variables, no deadline.
     fn default() -> Self {
         let mut random = [0; 20];
         // Before the first bytes of a boot are random this waits; it never gives fewer bytes.
@@ -137,6 +140,7 @@ impl Default for Birth {
         Self {
             id: SandboxId::from_random(random),
             variables: BTreeMap::new(),
+            deadline: None,
         }
     }
 }

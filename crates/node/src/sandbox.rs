@@ -211,7 +211,7 @@ impl Sandbox {
         let (slot, note) = &mut *kept;
         let mut new = note.clone();
         new.set_callers(text)?;
-        slot.write_note(new.text()).await?;
+        slot.write_note(new.text(), None).await?;
         *note = new;
         Ok(())
     }

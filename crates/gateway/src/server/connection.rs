@@ -102,10 +102,12 @@ fn service(
         request.extensions_mut().insert(client.clone());
         let gateway = gateway.clone();
         let busy = Busy::begin(&pulse);
-        async move {
+        // In a box that is gone with the answer's head: what follows may be a stream that is idle
+        // for hours.
+        Box::pin(async move {
             let response = access::answer(&gateway, request).await;
             Ok::<_, Infallible>(response.map(|body| Counted { body, busy }))
-        }
+        })
     })
 }
 

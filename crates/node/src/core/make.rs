@@ -217,25 +217,39 @@ impl Core {
             None => None,
         };
         let agent = AgentClient::with_limits(socket, (&self.settings.agent).into());
-        let Birth { id, variables } = birth;
+        let Birth {
+            id,
+            variables,
+            deadline,
+        } = birth;
         environment.extend(variables);
-        if !environment.is_empty() {
+        let variables = async {
+            if environment.is_empty() {
+                return Ok(());
+            }
             let env_vars = Some(environment);
-            agent
-                .init(&InitRequest {
-                    env_vars,
-                    ..InitRequest::default()
-                })
-                .await?;
-        }
+            let request = InitRequest {
+                env_vars,
+                ..InitRequest::default()
+            };
+            agent.init(&request).await
+        };
         let mut note = Note::new(id.clone(), spec.template.clone());
         if self.lasting {
             note.take_over(&spec, mark_of(&layer));
-            // Whoever is told of it may count on it.
-            slot.write_note(note.text()).await?;
-        } else {
-            slot.note(note.text());
         }
+        let text = note.text();
+        let noted = async {
+            // Whoever is told of it may count on it.
+            if self.lasting || deadline.is_some() {
+                return slot.write_note(text, deadline.map(Into::into)).await;
+            }
+            slot.note(text);
+            Ok(())
+        };
+        let (variables, noted) = tokio::join!(variables, noted);
+        variables?;
+        noted?;
         let mut phases = Phases::default();
         for (step, micros) in &made.phases {
             phases.push(step, *micros);

@@ -168,11 +168,20 @@ impl Slot {
         let _ = self.shared.requests.send((request, Vec::new()));
     }
 
-    /// The same, and waits until it is written down.
+    /// The same, and waits until it is written down, and until the deadline is set if there is one.
     ///
     /// # Errors
     /// [`DriverError::Ended`] and [`DriverError::SpawnerGone`].
-    pub async fn write_note(&mut self, text: String) -> Result<(), DriverError> {
+    pub async fn write_note(
+        &mut self,
+        text: String,
+        deadline: Option<Deadline>,
+    ) -> Result<(), DriverError> {
+        if deadline.is_some() {
+            // The spawner takes one after the other, so one answer does for both.
+            self.note(text);
+            return self.set_deadline(deadline).await;
+        }
         let request = Request::Note {
             slot: self.slot,
             answer: true,
