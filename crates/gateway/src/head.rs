@@ -6,6 +6,7 @@
 
 use crate::error::ApiError;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::uri::Authority;
 use http::{HeaderMap, Method, Request, StatusCode, Version};
 
 /// The most bytes of a request's headers, names and values together. URLs with signatures and metadata
@@ -42,8 +43,11 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), ApiError> {
     if host.is_none() && request.version() == Version::HTTP_11 {
         return Err(ApiError::bad("header host is missing"));
     }
-    if host.is_some_and(|host| host.to_str().is_err()) {
+    if host.is_some_and(|host| !is_host(host.as_bytes())) {
         return Err(ApiError::bad("header host: it is no host name"));
+    }
+    if request.uri().authority().is_some_and(|host| !names(host)) {
+        return Err(ApiError::bad("the address: it names no host"));
     }
     if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
         return Err(ApiError::bad(
@@ -51,6 +55,25 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), ApiError> {
         ));
     }
     Ok(())
+}
+
+/// Whether this is a host, perhaps with a port, or nothing: a request may be for no host.
+fn is_host(text: &[u8]) -> bool {
+    text.is_empty() || Authority::try_from(text).is_ok_and(|host| names(&host))
+}
+
+/// Whether there is a host and, if anything else, a port: a user's name before it is how one host is made to look
+/// like another ([RFC 9110, section 4.2.4](https://www.rfc-editor.org/rfc/rfc9110#section-4.2.4)).
+fn names(authority: &Authority) -> bool {
+    let (whole, host) = (authority.as_str(), authority.host());
+    let rest = whole.strip_prefix(host).filter(|_| !host.is_empty());
+    rest.is_some_and(|rest| match rest.strip_prefix(':') {
+        Some(port) => {
+            let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+            digits && (port.is_empty() || port.parse::<u16>().is_ok())
+        }
+        None => rest.is_empty(),
+    })
 }
 
 fn check_size(target: usize, headers: &HeaderMap) -> Result<(), ApiError> {
@@ -121,6 +144,44 @@ mod tests {
         let names: Vec<String> = (0..MOST).map(|n| format!("x-{n}")).collect();
         let many: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
         assert_eq!(status(&[&[("host", "a")], &many[..]].concat()), Some(431));
+    }
+
+    #[test]
+    fn a_host_is_a_host() {
+        for good in [
+            "",
+            "localhost",
+            "localhost:3000",
+            "[::1]:3000",
+            "8080-iabc.sandbox.localhost:8443",
+            "a_b.d",
+            "127.0.0.1:",
+        ] {
+            assert_eq!(status(&[("host", good)]), None, "{good}");
+        }
+        for bad in [
+            "a b",
+            "a/b",
+            "user@80-iabc.d",
+            "80-iabc.d@other",
+            ":80",
+            "a:99999",
+            "a:80:80",
+            "a:+80",
+            "[::1",
+        ] {
+            assert_eq!(status(&[("host", bad)]), Some(400), "{bad}");
+        }
+        for (address, expected) in [
+            ("http://80-iabc.d/x", true),
+            ("http://a:b@:99999/", false),
+            ("http://user@80-iabc.d/", false),
+            ("http://80-iabc.d:99999/", false),
+        ] {
+            let request = Request::builder().uri(address).header("host", "a").body(());
+            let taken = request.is_ok_and(|request| check(&request).is_ok());
+            assert_eq!(taken, expected, "{address}");
+        }
     }
 
     #[test]
