@@ -1,6 +1,7 @@
 //! What the black-box tests share: starting the real program and reading what it says.
 #![allow(clippy::expect_used, clippy::panic)] // a test that cannot be set up has failed
 
+pub mod http;
 pub mod server;
 
 use serde_json::Value;

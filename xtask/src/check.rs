@@ -3,7 +3,7 @@
 use crate::process::{exists, run, watched};
 use crate::tally::Tally;
 use crate::vm::{self, Form};
-use crate::{attacks, docs, fuzz, layers, tell};
+use crate::{attacks, docs, faults, fuzz, layers, tell};
 
 /// How much of what can take long is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,9 @@ pub(crate) fn check(extent: Extent) -> Result<(), String> {
         }
     }
     attacks::summary()?;
+    if extent == Extent::All {
+        problems.extend(faults::long(&mut tally).err());
+    }
     let (form, fuzzed) = match extent {
         Extent::Short => (Form::Short, fuzz::short()),
         Extent::All => (Form::Long, fuzz::long(LONG_FUZZ)),

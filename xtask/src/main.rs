@@ -5,6 +5,7 @@ mod benchmarks;
 mod check;
 mod compatibility;
 mod docs;
+mod faults;
 mod fuzz;
 mod layers;
 mod policy;
@@ -30,6 +31,7 @@ usage: cargo xtask <task>
   fuzz [--minutes <n>]
                  every fuzz target for 2 seconds; or all for n minutes together, which keeps what
                  reaches more in fuzz/corpus and notes the result in docs/bench/fuzz.json
+  faults         the fault suite in its long form: more kills, 10,000 sandboxes through one server
   layers         fail when a crate depends on one above it, or holds unsafe code it must not
   attacks        run the attack suite and tell what it found in one line; --json: as JSON
   benchmarks     write docs/benchmarks.md from docs/bench/*.json
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
                 .parse()
                 .map_err(|_| USAGE.to_owned())
                 .and_then(fuzz::noted),
+            ["faults"] => faults::all(),
             ["layers"] => layers::check(),
             ["attacks"] => attacks::run(false),
             ["attacks", "--json"] => attacks::run(true),
