@@ -47,6 +47,12 @@ class Run(SandboxCase):
         self.assertEqual(pieces[0], "one\n")
         self.assertEqual(sorted(pieces[1:]), ["err\n", "two\n"])
 
+    @unittest.skipIf(VERSION < (2, 60), "it keeps all output")
+    def test_output_that_is_not_kept(self):
+        pieces = []
+        result = self.sandbox.commands.run("echo out", on_stdout=pieces.append, retain_output=False)
+        self.assertEqual((result.stdout, pieces), (None, ["out\n"]))
+
     def test_much_output(self):
         count = 8 * 1024 * 1024
         result = self.sandbox.commands.run(f"head -c {count} /dev/zero | tr '\\0' x; printf y >&2")

@@ -57,6 +57,11 @@ class Git(SandboxCase):
         self.git.set_config("core.editor", "true", scope="local", path="r")
         self.assertEqual(self.git.get_config("core.editor", scope="local", path="r"), "true")
 
+    def test_password_that_is_kept(self):
+        self.git.dangerously_authenticate("ann", "s3cret", host="box.example", protocol="https")
+        told = self.run_in("printf 'protocol=https\nhost=box.example\n\n' | git credential fill")
+        self.assertIn("username=ann\npassword=s3cret", told)
+
     def test_push_clone_and_pull(self):
         url = self.serve()
         self.repository()

@@ -46,6 +46,26 @@ class Create(SandboxCase):
         with self.assertRaisesRegex(AuthenticationException, "key"):
             Sandbox.create(api_key="e2b_" + "0" * 40)
 
+    @unittest.skipIf(VERSION < (2, 60), "it has no such keys")
+    def test_sent_again_with_its_key_makes_no_other(self):
+        key, mark = uuid.uuid4().hex, {"mark": uuid.uuid4().hex}
+        made = [self.create(metadata=mark, idempotency_key=key) for _ in range(2)]
+        self.assertEqual(made[0].sandbox_id, made[1].sandbox_id)
+        self.assertEqual(made[1].commands.run("echo there").stdout, "there\n")
+        with self.assertRaisesRegex(SandboxException, "(?i)idempotency"):
+            Sandbox.create(metadata={**mark, "other": "1"}, idempotency_key=key)
+        self.assertEqual(ids(Sandbox.list(query=SandboxQuery(metadata=mark))), [made[0].sandbox_id])
+
+    def test_what_only_a_cloud_has_is_refused_and_leaves_nothing(self):
+        mark = {"mark": uuid.uuid4().hex}
+        with self.assertRaisesRegex((NotFoundException, SandboxException), "mcp-gateway"):
+            Sandbox.create(metadata=mark, mcp={"browserbase": {}})
+        if VERSION >= (2, 60):
+            tokens = {"aws": {"audience": "aws", "token_type": "JWT-SVID"}}
+            with self.assertRaisesRegex(SandboxException, "iam"):
+                Sandbox.create(metadata=mark, iam={"tokens": tokens})
+        self.assertEqual(ids(Sandbox.list(query=SandboxQuery(metadata=mark))), [])
+
     def test_no_internet(self):
         sandbox = self.create(allow_internet_access=False)
         links = sandbox.commands.run("cat /proc/net/dev").stdout.splitlines()[2:]
@@ -155,6 +175,16 @@ class Listing(SandboxCase):
         made = [self.create(metadata=self.mark).sandbox_id for _ in range(2)]
         self.assertEqual(ids(Sandbox.list(query=self.query(), order="asc")), made)
         self.assertEqual(ids(Sandbox.list(query=self.query(), order="desc")), made[::-1])
+
+    @unittest.skipIf(VERSION < (2, 60), "it does not ask for these")
+    def test_by_template_and_start(self):
+        first, second = self.create(metadata=self.mark), self.create(metadata=self.mark)
+        info = second.get_info()
+        found = lambda **more: ids(Sandbox.list(query=self.query(**more)))
+        self.assertEqual(found(template=info.template_id), [second.sandbox_id, first.sandbox_id])
+        self.assertEqual(found(template="nosuch"), [])
+        self.assertEqual(found(started_after=info.started_at), [second.sandbox_id])
+        self.assertEqual(found(started_after=now() + datetime.timedelta(hours=1)), [])
 
     def test_metadata_of_any_letters(self):
         odd = {"a b": "c&d", "=+%": "ä/?#", **self.mark}

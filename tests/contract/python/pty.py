@@ -2,8 +2,9 @@
 
 import threading
 import time
+import unittest
 
-from contract import SandboxCase, main, until
+from contract import VERSION, SandboxCase, main, until
 from e2b import CommandExitException, NotFoundException
 from e2b.sandbox.commands.command_handle import PtySize
 
@@ -95,6 +96,12 @@ class Pty(SandboxCase):
         self.type(b"echo -$KEPT-\n")
         again.expect(b"-yes-")
         terminal.expect(b"-yes-")
+
+    @unittest.skipIf(VERSION < (2, 60), "it has no stream of input")
+    def test_is_typed_into_as_a_stream(self):
+        terminal = self.open()
+        self.sandbox.pty.stream_input(terminal.handle.pid, (piece for piece in (b"echo a-", "$((6*7))", b"\n")))
+        terminal.expect(b"a-42\r\n")
 
     def test_one_that_is_not_there(self):
         with self.assertRaises(NotFoundException):
