@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// Seconds of each target in the form that CI runs.
-pub(crate) const SHORT: u64 = 2;
+pub(crate) const SHORT: u64 = 12;
 /// Processors that are used, and so targets that run at once.
 const AT_ONCE: usize = 2;
 /// Where the programs are built for; naming it keeps the instrumentation out of build scripts.
