@@ -13,6 +13,8 @@ pub struct Answer {
     pub status: u16,
     /// The head as it came.
     pub head: String,
+    /// The body as it came.
+    pub body: String,
     /// The body, if it is JSON.
     pub json: Value,
 }
@@ -104,6 +106,7 @@ fn answer(text: &str) -> Option<Answer> {
     Some(Answer {
         status: head.split(' ').nth(1)?.parse().ok()?,
         json: serde_json::from_str(body).unwrap_or_default(),
+        body: body.to_owned(),
         head,
     })
 }
