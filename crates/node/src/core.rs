@@ -109,6 +109,7 @@ impl Core {
             subnet: settings.network.subnet.to_string(),
             ceiling,
             limit_io: limits_disks(&settings.sandbox.limits()),
+            assign_processors: settings.node.hold_hogs && may_connect(ids),
             storage: storage.mount().is_some(),
             lasting,
         };

@@ -14,8 +14,10 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// How often is looked.
+/// How often is looked at the machine, and at each sandbox while it is crowded or somebody is held.
 const WINDOW: Duration = Duration::from_millis(100);
+/// How often is looked at each sandbox otherwise.
+const CALM: Duration = Duration::from_secs(1);
 /// From how much of one processor, in thousandths, a sandbox takes more than one.
 const HOGS: u64 = 1050;
 /// Below how much of one processor, in thousandths, one that is held wants no more than it has.
@@ -24,15 +26,12 @@ const MODEST: u64 = 750;
 const WANTS: u64 = 20;
 /// From how much of all processors, in percent, the machine has no more to give.
 const CROWDED: u64 = 75;
-/// How many windows in a row somebody takes more than one processor before it is held.
+/// How many looks in a row somebody takes more than one processor before it is held.
 const PATIENCE: u32 = 2;
-/// How many windows after the last one in which others wanted some it is let go.
-const QUIET: u32 = 50;
-/// How many windows in a row one that is held wants no more than it has before it is let go.
-const SETTLED: u32 = 10;
-/// How many windows after it was held one that takes more all the same is held again: some of its
-/// processes began while the others were moved.
-const AGAIN: u32 = 10;
+/// How long after others last wanted some it is let go.
+const QUIET: Duration = Duration::from_secs(5);
+/// How long one that is held wants no more than it has before it is let go.
+const SETTLED: Duration = Duration::from_secs(1);
 /// A look may take this part of the time between two; with very many sandboxes there are fewer.
 const SHARE: u32 = 20;
 
@@ -92,22 +91,22 @@ fn watch(name: &str, lock: PathBuf, stopped: &Receiver<()>) -> Result<(), WatchE
         }
     }
     let layout = Layout::of_host().map_err(WatchError::Layout)?;
-    let Some(processors) = Processors::open(&layout, name)? else {
+    let Some(processors) = Processors::find(&layout, name) else {
         return Ok(());
     };
     processors.release_all()?;
-    let mut hogs = Hogs::new(processors.count());
+    let mut hogs = Hogs::default();
     let mut rest = WINDOW;
-    let mut last = (Instant::now(), Ticks::now());
+    let (mut ticks, mut last) = (Ticks::now(), Instant::now());
     while go_on(rest) {
+        let before = std::mem::replace(&mut ticks, Ticks::now());
+        let is_crowded = ticks.is_crowded_since(before);
         let begin = Instant::now();
-        let passed = begin.duration_since(last.0);
-        let ticks = Ticks::now();
-        let is_crowded = ticks.is_crowded_since(last.1);
-        last = (begin, ticks);
-        if hogs.is_quiet(is_crowded) {
+        let passed = begin.duration_since(last);
+        if !is_crowded && !hogs.holds() && passed < CALM {
             continue;
         }
+        last = begin;
         for (slot, change) in hogs.look(passed, is_crowded, &processors.used_each()) {
             let changed = match change {
                 Change::Hold => processors.hold(slot),
@@ -169,75 +168,59 @@ enum Change {
 }
 
 /// Who takes more than one processor, and who is held.
+#[derive(Default)]
 struct Hogs {
-    /// How many processors there are.
-    count: u64,
     seen: HashMap<u32, Seen>,
-    /// How many windows ago others wanted some.
-    quiet: u32,
+    /// For how long no others wanted any.
+    quiet: Option<Duration>,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone, Copy)]
 struct Seen {
     used: u64,
-    /// How many windows in a row it took more than one processor.
+    /// In how many looks in a row it took more than one processor.
     greedy: u32,
-    /// How many windows in a row it wanted no more than it has.
-    modest: u32,
-    /// How many windows ago it was held.
-    held: Option<u32>,
+    /// For how long it has wanted no more than it has.
+    modest: Duration,
+    held: bool,
 }
 
 impl Hogs {
-    fn new(count: usize) -> Self {
-        Self {
-            count: count as u64,
-            seen: HashMap::new(),
-            quiet: QUIET,
-        }
+    /// Whether somebody is held.
+    fn holds(&self) -> bool {
+        self.seen.values().any(|seen| seen.held)
     }
 
-    /// Whether nobody needs to be looked at: there is enough for all, and nobody is held.
-    fn is_quiet(&mut self, is_crowded: bool) -> bool {
-        let is_quiet = !is_crowded && self.seen.values().all(|seen| seen.held.is_none());
-        if is_quiet {
-            self.seen.clear();
-        }
-        is_quiet
-    }
-
-    /// Takes what each has used so far, in microseconds, and tells what is to change.
+    /// Takes what each has used so far, in microseconds, and tells what is to change. `passed` is the
+    /// time since the last look.
     fn look(
         &mut self,
-        window: Duration,
+        passed: Duration,
         is_crowded: bool,
         each: &[(u32, u64)],
     ) -> Vec<(u32, Change)> {
         let before = std::mem::take(&mut self.seen);
         let mut uses = Vec::with_capacity(each.len());
         for &(slot, used) in each {
-            let known = before.get(&slot);
-            // Of a new one nothing is known yet, nor of one that took over the slot of another.
-            let last = known.map_or(used, |seen| seen.used);
-            uses.push((slot, thousandths(used.saturating_sub(last), window)));
-            let seen = known.map_or_else(Seen::default, Seen::again);
-            self.seen.insert(slot, Seen { used, ..seen });
+            // A new one has used nothing before, and one that took over the slot of another neither.
+            let known = before.get(&slot).copied().unwrap_or_default();
+            let since = used.checked_sub(known.used).unwrap_or(used);
+            uses.push((slot, thousandths(since, passed)));
+            self.seen.insert(slot, Seen { used, ..known });
         }
-        let small = |(slot, use_): &(u32, u64)| {
-            let is_held = self.seen.get(slot).is_some_and(|seen| seen.held.is_some());
+        let wants = |(slot, use_): &(u32, u64)| {
+            let is_held = self.seen.get(slot).is_some_and(|seen| seen.held);
             !is_held && (WANTS..HOGS).contains(use_)
         };
-        self.quiet = match uses.iter().any(small) {
-            true => 0,
-            false => self.quiet.saturating_add(1),
+        self.quiet = match uses.iter().any(wants) {
+            true => Some(Duration::ZERO),
+            false => self.quiet.map(|quiet| quiet.saturating_add(passed)),
         };
-        let is_wanted = self.quiet < QUIET;
-        // What one that is held can take at most.
-        let most = HOGS * (self.count - 1).max(1);
+        let is_wanted = self.quiet.is_some_and(|quiet| quiet < QUIET);
         let mut changes = Vec::new();
         for (slot, use_) in uses {
             if let Some(seen) = self.seen.get_mut(&slot)
-                && let Some(change) = seen.step(use_, is_crowded, is_wanted, most)
+                && let Some(change) = seen.step(use_, passed, is_crowded, is_wanted)
             {
                 changes.push((slot, change));
             }
@@ -247,39 +230,37 @@ impl Hogs {
 }
 
 impl Seen {
-    fn again(&self) -> Self {
-        Self {
-            held: self.held.map(|ago| ago.saturating_add(1)),
-            ..*self
+    fn step(
+        &mut self,
+        use_: u64,
+        passed: Duration,
+        is_crowded: bool,
+        is_wanted: bool,
+    ) -> Option<Change> {
+        self.greedy = match use_ >= HOGS && is_crowded {
+            true => self.greedy.saturating_add(1),
+            false => 0,
+        };
+        self.modest = match use_ < MODEST {
+            true => self.modest.saturating_add(passed),
+            false => Duration::ZERO,
+        };
+        if !self.held && is_wanted && self.greedy >= PATIENCE {
+            (self.held, self.modest) = (true, Duration::ZERO);
+            return Some(Change::Hold);
         }
-    }
-
-    fn step(&mut self, use_: u64, is_crowded: bool, is_wanted: bool, most: u64) -> Option<Change> {
-        let count = |is: bool, before: u32| if is { before + 1 } else { 0 };
-        self.greedy = count(use_ >= HOGS && is_crowded, self.greedy);
-        self.modest = count(use_ < MODEST, self.modest);
-        match self.held {
-            None if is_wanted && self.greedy >= PATIENCE => {
-                (self.held, self.modest) = (Some(0), 0);
-                Some(Change::Hold)
-            }
-            Some(_) if !is_wanted || self.modest >= SETTLED => {
-                (self.held, self.greedy) = (None, 0);
-                Some(Change::Release)
-            }
-            Some(ago) if ago >= AGAIN && use_ > most => {
-                self.held = Some(0);
-                Some(Change::Hold)
-            }
-            _ => None,
+        if self.held && (!is_wanted || self.modest >= SETTLED) {
+            (self.held, self.greedy) = (false, 0);
+            return Some(Change::Release);
         }
+        None
     }
 }
 
 /// Of one processor, in thousandths.
-fn thousandths(used_us: u64, window: Duration) -> u64 {
-    let window = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
-    used_us.saturating_mul(1000) / window.max(1)
+fn thousandths(used_us: u64, passed: Duration) -> u64 {
+    let passed = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
+    used_us.saturating_mul(1000) / passed.max(1)
 }
 
 #[cfg(test)]
@@ -294,12 +275,10 @@ mod tests {
 
     impl Machine {
         fn new(slots: u32) -> Self {
-            let mut machine = Self {
-                hogs: Hogs::new(2),
+            Self {
+                hogs: Hogs::default(),
                 used: (1..=slots).map(|slot| (slot, 0)).collect(),
-            };
-            assert_eq!(machine.window(&[]), []);
-            machine
+            }
         }
 
         /// One window in which slots use so many thousandths of a processor.
@@ -308,10 +287,7 @@ mod tests {
                 slot.1 += use_ * 100;
             }
             let is_crowded = uses.iter().sum::<u64>() >= 1500;
-            match self.hogs.is_quiet(is_crowded) && !uses.is_empty() {
-                true => Vec::new(),
-                false => self.hogs.look(WINDOW, is_crowded, &self.used),
-            }
+            self.hogs.look(WINDOW, is_crowded, &self.used)
         }
 
         /// The first change in so many windows, and in which it came.
@@ -334,10 +310,20 @@ mod tests {
     fn who_takes_all_is_held_while_others_want_some() {
         let mut machine = Machine::new(2);
         let held = machine.change(10, &[1700, 300]);
-        assert!(held.is_some_and(|(n, change)| n <= 4 && change == (1, Change::Hold)));
+        assert_eq!(held, Some((PATIENCE, (1, Change::Hold))));
+        assert!(machine.hogs.holds());
         assert_eq!(machine.change(100, &[1000, 300]), None, "it stays held");
         let freed = machine.change(100, &[1000, 0]);
-        assert_eq!(freed, Some((QUIET, (1, Change::Release))));
+        assert_eq!(freed, Some((50, (1, Change::Release))));
+        assert!(!machine.hogs.holds());
+    }
+
+    #[test]
+    fn who_wanted_some_lately_finds_it_held_already() {
+        let mut machine = Machine::new(2);
+        assert_eq!(machine.change(1, &[0, 300]), None);
+        let held = machine.change(10, &[2000, 0]);
+        assert_eq!(held, Some((PATIENCE, (1, Change::Hold))));
     }
 
     #[test]
@@ -345,7 +331,7 @@ mod tests {
         let mut machine = Machine::new(2);
         assert!(machine.change(10, &[1700, 300]).is_some());
         let freed = machine.change(100, &[100, 300]);
-        assert_eq!(freed, Some((SETTLED, (1, Change::Release))));
+        assert_eq!(freed, Some((10, (1, Change::Release))));
     }
 
     #[test]
@@ -358,10 +344,10 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_more_than_it_can_is_held_again() {
+    fn a_slot_that_another_took_over_begins_anew() {
         let mut machine = Machine::new(2);
-        assert!(machine.change(10, &[1700, 300]).is_some());
-        let again = machine.change(100, &[1700, 300]);
-        assert_eq!(again, Some((AGAIN, (1, Change::Hold))));
+        assert!(machine.change(1, &[1_000_000, 300]).is_none());
+        machine.used[0].1 = 0;
+        assert_eq!(machine.change(100, &[100, 300]), None);
     }
 }

@@ -58,6 +58,9 @@ pub struct Init {
     pub ceiling: Ceiling,
     /// Whether slots get a group that limits the bandwidth of disks.
     pub limit_io: bool,
+    /// Whether slots get a group by which processors are assigned to them.
+    #[serde(default)]
+    pub assign_processors: bool,
     /// Whether a mount comes along that is to be seen as [`STORAGE`].
     #[serde(default)]
     pub storage: bool,

@@ -70,6 +70,9 @@ impl Builder {
         if !init.limit_io {
             layout = layout.without(Controller::Io);
         }
+        if !init.assign_processors {
+            layout = layout.without_assigning();
+        }
         let parents = match is_root {
             true => Parents::open(&layout, &init.cgroup, &init.ceiling)?,
             false => Parents::open_delegated(&mut layout, &init.cgroup, &init.ceiling),

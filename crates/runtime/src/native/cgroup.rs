@@ -109,29 +109,12 @@ impl Parents {
     pub fn open(layout: &Layout, name: &str, ceiling: &Ceiling) -> Result<Self, StepError> {
         let mut parents = Vec::new();
         for hierarchy in &layout.hierarchies {
-            let path = hierarchy.mount.join(name);
-            match rustix::fs::mkdir(&path, Mode::from(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno).step(|| format!("make the cgroup {path:?}")),
+            match Parent::open(hierarchy, name, ceiling) {
+                Ok(parent) => parents.push(parent),
+                // Sandboxes do without.
+                Err(_) if hierarchy.only_assigns() => {}
+                Err(error) => return Err(error),
             }
-            let directory = open_directory(rustix::fs::CWD, &path)
-                .step(|| format!("open the cgroup {path:?}"))?;
-            if hierarchy.v2 && !hierarchy.controllers.is_empty() {
-                let root = open_directory(rustix::fs::CWD, &hierarchy.mount)
-                    .step(|| format!("open the cgroup {:?}", hierarchy.mount))?;
-                for group in [root.as_fd(), directory.as_fd()] {
-                    enable(group, &hierarchy.controllers)
-                        .step(|| format!("enable controllers for the cgroup {path:?}"))?;
-                }
-            }
-            for controller in &hierarchy.controllers {
-                ceiling::set(directory.as_fd(), hierarchy.v2, *controller, ceiling)?;
-            }
-            parents.push(Parent {
-                path,
-                hierarchy: hierarchy.clone(),
-                directory,
-            });
         }
         Ok(Self { parents })
     }
@@ -187,19 +170,50 @@ impl Parents {
     }
 }
 
+impl Parent {
+    fn open(hierarchy: &Hierarchy, name: &str, ceiling: &Ceiling) -> Result<Self, StepError> {
+        let path = hierarchy.mount.join(name);
+        match rustix::fs::mkdir(&path, Mode::from(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno).step(|| format!("make the cgroup {path:?}")),
+        }
+        let directory =
+            open_directory(rustix::fs::CWD, &path).step(|| format!("open the cgroup {path:?}"))?;
+        if hierarchy.v2 {
+            let root = open_directory(rustix::fs::CWD, &hierarchy.mount)
+                .step(|| format!("open the cgroup {:?}", hierarchy.mount))?;
+            for group in [root.as_fd(), directory.as_fd()] {
+                enable(group, hierarchy)
+                    .step(|| format!("enable controllers for the cgroup {path:?}"))?;
+            }
+        } else if hierarchy.assigns {
+            processors::share(directory.as_fd())
+                .step(|| format!("give all processors to the cgroup {path:?}"))?;
+        }
+        for controller in &hierarchy.controllers {
+            ceiling::set(directory.as_fd(), hierarchy.v2, *controller, ceiling)?;
+        }
+        Ok(Self {
+            path,
+            hierarchy: hierarchy.clone(),
+            directory,
+        })
+    }
+}
+
 /// The name of a slot's groups.
 pub fn name_of(slot: u32) -> String {
     format!("s{slot}")
 }
 
-/// Lets the children of a v2 group use `controllers`.
-fn enable(group: BorrowedFd<'_>, controllers: &[Controller]) -> Result<(), Errno> {
-    let names: Vec<_> = controllers.iter().map(|c| c.name()).collect();
-    enable_named(group, &names)
-}
-
-fn enable_named(group: BorrowedFd<'_>, names: &[&str]) -> Result<(), Errno> {
-    let words: Vec<_> = names.iter().map(|name| format!("+{name}")).collect();
+/// Lets the children of a v2 group use what is taken from its hierarchy.
+fn enable(group: BorrowedFd<'_>, hierarchy: &Hierarchy) -> Result<(), Errno> {
+    let names = hierarchy.controllers.iter().map(|c| c.name());
+    let names = names.chain(hierarchy.assigns.then_some(layout::CPUSET));
+    let words: Vec<_> = names.map(|name| format!("+{name}")).collect();
+    if words.is_empty() {
+        return Ok(());
+    }
     write_file(group, "cgroup.subtree_control", words.join(" ").as_bytes())
 }
 

@@ -125,6 +125,7 @@ impl Layout {
                     v2,
                     controllers,
                     freezes,
+                    assigns: false,
                 });
             }
         }

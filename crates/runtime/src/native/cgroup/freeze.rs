@@ -110,6 +110,7 @@ mod tests {
                 v2: false,
                 controllers: Vec::new(),
                 freezes: true,
+                assigns: false,
             }],
             missing: Vec::new(),
         };

@@ -14,10 +14,21 @@ pub struct Hierarchy {
     pub controllers: Vec<Controller>,
     /// Whether groups are frozen through it.
     pub freezes: bool,
+    /// Whether processors are assigned to groups through it.
+    pub assigns: bool,
+}
+
+impl Hierarchy {
+    /// Whether it is used for nothing but processors, without which sandboxes can be.
+    pub fn only_assigns(&self) -> bool {
+        self.assigns && !self.v2 && self.controllers.is_empty() && !self.freezes
+    }
 }
 
 /// The v1 controller that freezes groups.
 pub(super) const FREEZER: &str = "freezer";
+/// The controller that assigns processors, of either version.
+pub(super) const CPUSET: &str = "cpuset";
 
 /// Where the host keeps its controllers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,6 +46,7 @@ impl Layout {
         let mut hierarchies: Vec<Hierarchy> = Vec::new();
         let mut v2 = None;
         let mut freezer = None;
+        let mut cpuset = None;
         for line in mountinfo.lines() {
             let Some((left, right)) = line.split_once(" - ") else {
                 continue;
@@ -49,6 +61,9 @@ impl Layout {
                     if options.split(',').any(|option| option == FREEZER) {
                         freezer.get_or_insert(mount.clone());
                     }
+                    if options.split(',').any(|option| option == CPUSET) {
+                        cpuset.get_or_insert(mount.clone());
+                    }
                     let mut controllers: Vec<_> = Controller::ALL
                         .into_iter()
                         .filter(|c| options.split(',').any(|option| option == c.name_v1()))
@@ -60,36 +75,33 @@ impl Layout {
                             v2: false,
                             controllers,
                             freezes: false,
+                            assigns: false,
                         });
                     }
                 }
                 _ => {}
             }
         }
+        if let Some(mount) = &cpuset {
+            of_v1(&mut hierarchies, mount).assigns = true;
+        }
         let held = |c: &Controller| hierarchies.iter().any(|h| h.controllers.contains(c));
         let mut missing: Vec<_> = Controller::ALL.into_iter().filter(|c| !held(c)).collect();
         if let Some(mount) = v2 {
             let offers = v2_offers(&mount);
-            let (controllers, rest): (Vec<_>, Vec<_>) = missing
-                .into_iter()
-                .partition(|c| offers.split_whitespace().any(|offer| offer == c.name()));
+            let offers = |name: &str| offers.split_whitespace().any(|offer| offer == name);
+            let (controllers, rest): (Vec<_>, Vec<_>) =
+                missing.into_iter().partition(|c| offers(c.name()));
             missing = rest;
             hierarchies.push(Hierarchy {
                 mount,
                 v2: true,
                 controllers,
                 freezes: true,
+                assigns: cpuset.is_none() && offers(CPUSET),
             });
         } else if let Some(mount) = freezer {
-            match hierarchies.iter_mut().find(|h| h.mount == mount) {
-                Some(shared) => shared.freezes = true,
-                None => hierarchies.push(Hierarchy {
-                    mount,
-                    v2: false,
-                    controllers: Vec::new(),
-                    freezes: true,
-                }),
-            }
+            of_v1(&mut hierarchies, &mount).freezes = true;
         }
         Self {
             hierarchies,
@@ -102,9 +114,21 @@ impl Layout {
         for hierarchy in &mut self.hierarchies {
             hierarchy.controllers.retain(|held| *held != controller);
         }
-        self.hierarchies
-            .retain(|hierarchy| !hierarchy.controllers.is_empty() || hierarchy.freezes);
         self.missing.retain(|missing| *missing != controller);
+        self.without_unused()
+    }
+
+    /// The same without assigning processors.
+    pub fn without_assigning(mut self) -> Self {
+        for hierarchy in &mut self.hierarchies {
+            hierarchy.assigns = false;
+        }
+        self.without_unused()
+    }
+
+    fn without_unused(mut self) -> Self {
+        self.hierarchies
+            .retain(|h| !h.controllers.is_empty() || h.freezes || h.assigns);
         self
     }
 
@@ -141,6 +165,22 @@ impl Layout {
             (false, false) => "none",
         }
     }
+}
+
+/// The v1 hierarchy at `mount`, which is added if nothing was taken from it so far.
+fn of_v1<'a>(hierarchies: &'a mut Vec<Hierarchy>, mount: &Path) -> &'a mut Hierarchy {
+    let known = hierarchies.iter().position(|h| h.mount == mount);
+    let at = known.unwrap_or_else(|| {
+        hierarchies.push(Hierarchy {
+            mount: mount.to_owned(),
+            v2: false,
+            controllers: Vec::new(),
+            freezes: false,
+            assigns: false,
+        });
+        hierarchies.len() - 1
+    });
+    &mut hierarchies[at]
 }
 
 #[cfg(test)]
@@ -184,6 +224,29 @@ mod tests {
         let layout = Layout::find(&shared, |_| String::new());
         assert_eq!(layout.hierarchies.len(), 3);
         assert!(layout.freezes());
+    }
+
+    #[test]
+    fn processors_are_assigned_by_v1_or_else_by_v2() {
+        let line = "43 25 0:38 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n";
+        let layout = Layout::find(&format!("{V1}{line}{UNIFIED}"), |_| "cpuset".to_owned());
+        let assigning: Vec<_> = layout.hierarchies.iter().filter(|h| h.assigns).collect();
+        assert!(assigning.len() == 1 && assigning[0].mount.ends_with("cpuset"));
+        assert!(
+            layout
+                .without(Controller::Cpu)
+                .hierarchies
+                .iter()
+                .any(|h| h.assigns)
+        );
+        let shared = V1.replace("rw,pids", "rw,pids,cpuset");
+        let layout = Layout::find(&shared, |_| String::new());
+        assert!(layout.hierarchies[2].assigns && layout.hierarchies.len() == 3);
+        let v2 = Layout::find(UNIFIED, |_| "cpuset cpu".to_owned());
+        assert!(v2.hierarchies[0].assigns);
+        let without = Layout::find(&format!("{V1}{line}"), |_| String::new());
+        assert_eq!(without.hierarchies.len(), 4);
+        assert_eq!(without.without_assigning().hierarchies.len(), 3);
     }
 
     #[test]
