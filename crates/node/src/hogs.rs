@@ -171,13 +171,13 @@ enum Change {
 #[derive(Default)]
 struct Hogs {
     seen: HashMap<u32, Seen>,
-    /// For how long no others wanted any.
-    quiet: Option<Duration>,
 }
 
 #[derive(Default, Clone, Copy)]
 struct Seen {
     used: u64,
+    /// How long ago it wanted some.
+    quiet: Option<Duration>,
     /// In how many looks in a row it took more than one processor.
     greedy: u32,
     /// For how long it has wanted no more than it has.
@@ -208,20 +208,22 @@ impl Hogs {
             uses.push((slot, thousandths(since, passed)));
             self.seen.insert(slot, Seen { used, ..known });
         }
-        let wants = |(slot, use_): &(u32, u64)| {
-            let is_held = self.seen.get(slot).is_some_and(|seen| seen.held);
-            !is_held && (WANTS..HOGS).contains(use_)
-        };
-        self.quiet = match uses.iter().any(wants) {
-            true => Some(Duration::ZERO),
-            false => self.quiet.map(|quiet| quiet.saturating_add(passed)),
-        };
-        let is_wanted = self.quiet.is_some_and(|quiet| quiet < QUIET);
+        for (slot, use_) in &uses {
+            if let Some(seen) = self.seen.get_mut(slot) {
+                seen.quiet = match !seen.held && (WANTS..HOGS).contains(use_) {
+                    true => Some(Duration::ZERO),
+                    false => seen.quiet.map(|quiet| quiet.saturating_add(passed)),
+                };
+            }
+        }
+        let all = self.seen.values().filter(|seen| seen.wants()).count();
         let mut changes = Vec::new();
         for (slot, use_) in uses {
-            if let Some(seen) = self.seen.get_mut(&slot)
-                && let Some(change) = seen.step(use_, passed, is_crowded, is_wanted)
-            {
+            if let Some(seen) = self.seen.get_mut(&slot) {
+                let others = all - usize::from(seen.wants());
+                let Some(change) = seen.step(use_, passed, is_crowded, others > 0) else {
+                    continue;
+                };
                 changes.push((slot, change));
             }
         }
@@ -230,6 +232,11 @@ impl Hogs {
 }
 
 impl Seen {
+    /// Whether it wanted some lately.
+    fn wants(&self) -> bool {
+        self.quiet.is_some_and(|quiet| quiet < QUIET)
+    }
+
     fn step(
         &mut self,
         use_: u64,
@@ -246,7 +253,7 @@ impl Seen {
             false => Duration::ZERO,
         };
         if !self.held && is_wanted && self.greedy >= PATIENCE {
-            (self.held, self.modest) = (true, Duration::ZERO);
+            (self.held, self.modest, self.quiet) = (true, Duration::ZERO, None);
             return Some(Change::Hold);
         }
         if self.held && (!is_wanted || self.modest >= SETTLED) {
@@ -338,6 +345,13 @@ mod tests {
     fn nobody_is_held_alone_or_beside_others_like_it_or_for_one_processor() {
         assert_eq!(Machine::new(2).change(100, &[2000, 0]), None);
         assert_eq!(Machine::new(2).change(100, &[1990, 10]), None);
+        let mut alone = Machine::new(2);
+        assert_eq!(alone.change(1, &[900, 0]), None);
+        assert_eq!(
+            alone.change(100, &[1900, 0]),
+            None,
+            "none but itself wants any"
+        );
         assert_eq!(Machine::new(2).change(100, &[1000, 1000]), None);
         let mut many = Machine::new(4);
         assert_eq!(many.change(100, &[500, 500, 500, 500]), None);
