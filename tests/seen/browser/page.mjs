@@ -94,6 +94,14 @@ try {
   const ended = new Promise((resolve) => browser.once('exit', resolve))
   browser.kill()
   await ended
-  rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
+  // Its helpers end after it, and write until then.
+  await until(() => {
+    try {
+      rmSync(profile, { recursive: true, force: true })
+      return true
+    } catch {
+      return false
+    }
+  }, 'the profile can be removed')
   for (const id of made) await api('DELETE', `/sandboxes/${id}`).catch(() => {})
 }

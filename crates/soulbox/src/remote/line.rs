@@ -86,8 +86,7 @@ impl Line {
     }
 
     async fn dial(&self) -> io::Result<TcpStream> {
-        let below = self.host.strip_suffix(LOCAL);
-        if !below.is_some_and(|below| below.is_empty() || below.ends_with('.')) {
+        if !is_local(&self.host) {
             return TcpStream::connect((self.host.as_str(), self.port)).await;
         }
         let both: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
@@ -100,6 +99,12 @@ impl Connect for Line {
     fn connect(&self) -> Connecting<'_> {
         Box::pin(async { Ok(self.open().await?) })
     }
+}
+
+fn is_local(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let below = host.strip_suffix(LOCAL);
+    below.is_some_and(|below| below.is_empty() || below.ends_with('.'))
 }
 
 fn secured(
@@ -123,5 +128,30 @@ fn why(error: io::Error) -> LineError {
     match inner {
         Some(found @ rustls::Error::InvalidCertificate(_)) => LineError::Untrusted(found.clone()),
         _ => LineError::Shake(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_below_localhost_are_this_machine() {
+        for local in ["localhost", "sandbox.localhost", "80-i.Sandbox.LOCALHOST"] {
+            assert!(is_local(local), "{local}");
+        }
+        for other in ["notlocalhost", "localhost.example", "", "127.0.0.1"] {
+            assert!(!is_local(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_encrypted_line_needs_a_name_that_a_certificate_can_have() {
+        let settings = Settings::with(&[]).unwrap();
+        let line = |url: &str| Line::to(&Url::parse(url).unwrap(), &settings);
+        assert!(line("http://under_score:1").unwrap().tls.is_none());
+        assert!(line("https://box.example").unwrap().tls.is_some());
+        assert!(line("https://[::1]:8443").unwrap().tls.is_some());
+        assert_eq!(line("https://-:1").unwrap_err().exit, Exit::USAGE);
     }
 }
