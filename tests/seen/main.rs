@@ -2,6 +2,7 @@
 //! logged, what is documented, the page and its terminal.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test that cannot be set up has failed
 
+mod log;
 mod server;
 mod socket;
 

@@ -5,10 +5,11 @@ use crate::hub::Happened;
 use crate::idempotency::Once;
 use crate::inside::Used;
 use crate::list::{ListQuery, Page};
+use crate::log::LogLine;
 use crate::samples::Sample;
 use soulbox_model::{
-    CommandId, CommandRecord, Isolation, Lifecycle, Limits, Moment, NetworkMode, Phases, SandboxId,
-    SandboxRecord, TemplateName,
+    CommandId, CommandRecord, Event, Isolation, Lifecycle, Limits, Moment, NetworkMode, Phases,
+    SandboxId, SandboxRecord, TemplateName,
 };
 use soulbox_runtime::agent_client::OutputStream;
 use std::collections::BTreeMap;
@@ -68,6 +69,8 @@ pub enum SandboxCommand {
     SetNetwork(SandboxId, Option<serde_json::Value>),
     /// What happened to it, also after its end.
     Events(SandboxId),
+    /// What happened to it and what was started in it, also after its end.
+    Log(SandboxId),
     /// What it used, from and to a moment.
     Samples(SandboxId, Option<Moment>, Option<Moment>),
     /// What several used last.
@@ -125,6 +128,25 @@ pub struct SandboxView {
     pub phases: Phases,
 }
 
+/// An entry of a sandbox's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogEntry {
+    /// Something happened to it.
+    Event(Event),
+    /// A command in it was started, or has ended.
+    Command(LogLine),
+}
+
+impl LogEntry {
+    /// When it was.
+    pub const fn at(&self) -> Moment {
+        match self {
+            Self::Event(event) => event.at,
+            Self::Command(line) => line.at,
+        }
+    }
+}
+
 /// What is answered.
 #[derive(Debug, Clone)]
 pub enum SandboxReply {
@@ -136,6 +158,8 @@ pub enum SandboxReply {
     Page(Page),
     /// What happened.
     Events(Vec<Happened>),
+    /// Its log, the oldest first.
+    Log(Vec<LogEntry>),
     /// What it used, the oldest first.
     Samples(Vec<Sample>),
     /// What each used last.

@@ -1,7 +1,7 @@
 //! Who keeps the sandboxes of one node: takes commands, holds what lives, ends what is over.
 
 use crate::admission::Admission;
-use crate::command::{SandboxCommand, SandboxReply, SandboxView};
+use crate::command::{LogEntry, SandboxCommand, SandboxReply, SandboxView};
 use crate::commands::{Archive, Books, Finisher};
 use crate::error::ControlError;
 use crate::idempotency::Idempotency;
@@ -9,6 +9,7 @@ use crate::keys::Keys;
 use crate::life::follow;
 use crate::list::{self, ListQuery, Page};
 use crate::live::Live;
+use crate::log::CommandLog;
 use crate::records::Records;
 use crate::samples::look;
 use crate::token::{NodeSecret, Purpose, SecretError};
@@ -37,6 +38,9 @@ pub enum StartError {
     /// The records cannot be read.
     #[error("cannot read the records")]
     Store(#[from] StoreError),
+    /// The log of commands has no thread.
+    #[error("cannot start the thread of the log of commands")]
+    Log(#[source] std::io::Error),
 }
 
 /// The life of all sandboxes of one node.
@@ -49,6 +53,7 @@ pub struct Control {
     pub(crate) once: Arc<Idempotency>,
     pub(crate) archive: Archive,
     pub(crate) books: Arc<Books>,
+    log: CommandLog,
     secret: NodeSecret,
     keys: Keys,
     live: RwLock<HashMap<SandboxId, Arc<Live>>>,
@@ -71,6 +76,8 @@ impl Control {
         let secret = NodeSecret::open(&settings.paths.data_dir)?;
         let once = Idempotency::new(Arc::clone(&store), &settings.commands);
         let archive = Archive::new(Arc::clone(&store), &settings.paths.data_dir);
+        let room = settings.commands.log.bytes();
+        let log = CommandLog::start(archive.directory(), room).map_err(StartError::Log)?;
         let (finished, ends) = mpsc::unbounded_channel();
         let books = Arc::new(Books::new(finished, settings.commands.output.bytes()));
         let finisher = Finisher::new(archive.clone(), settings.commands.clone(), &books);
@@ -88,6 +95,7 @@ impl Control {
             once,
             archive,
             books,
+            log,
             node,
             settings,
             records,
@@ -125,6 +133,11 @@ impl Control {
     /// The records.
     pub fn records(&self) -> &Records {
         &self.records
+    }
+
+    /// Where commands are told to that others start than this.
+    pub fn log(&self) -> &CommandLog {
+        &self.log
     }
 
     /// The node's secret.
@@ -190,6 +203,7 @@ impl Control {
                 let events = self.records.events(team, &id).await?;
                 Ok(SandboxReply::Events(events))
             }
+            SandboxCommand::Log(id) => Ok(SandboxReply::Log(self.read_log(team, &id).await?)),
             SandboxCommand::Samples(id, from, to) => {
                 let samples = self.samples(team, &id, from, to)?;
                 Ok(SandboxReply::Samples(samples))
@@ -201,6 +215,21 @@ impl Control {
             }
             command => self.execute_on_command(team, command).await,
         }
+    }
+
+    /// What happened to a sandbox and what was started in it, the oldest first.
+    async fn read_log(&self, team: &TeamId, id: &SandboxId) -> Result<Vec<LogEntry>, ControlError> {
+        let events = self.records.events(team, id).await?;
+        let events = events
+            .into_iter()
+            .map(|happened| LogEntry::Event(happened.event));
+        let commands = self.log.read(id).await;
+        let mut all: Vec<_> = events
+            .chain(commands.into_iter().map(LogEntry::Command))
+            .collect();
+        // Of one moment, what is in order stays so.
+        all.sort_by_key(LogEntry::at);
+        Ok(all)
     }
 
     pub(crate) fn is_being_built(&self, name: &TemplateName) -> bool {

@@ -12,6 +12,7 @@
 //! | where one goes | `placement` |
 //! | commands in it | [`commands`] |
 //! | listing | [`list`] |
+//! | what a sandbox's log has of its commands | [`log`] |
 //! | what is used | [`samples`], [`look`] |
 //! | what is counted | [`metrics`] |
 //! | what happens, for those who follow | [`hub`], `memory_watch` |
@@ -35,6 +36,7 @@ pub mod keys;
 mod life;
 pub mod list;
 pub mod live;
+pub mod log;
 pub mod look;
 mod memory_watch;
 pub mod metrics;
@@ -45,7 +47,7 @@ pub mod samples;
 mod template;
 pub mod token;
 
-pub use command::{CreateRequest, SandboxCommand, SandboxReply, SandboxView};
+pub use command::{CreateRequest, LogEntry, SandboxCommand, SandboxReply, SandboxView};
 pub use commands::{CommandInput, Follower, NewCommand, OutputPiece};
 pub use control::Control;
 pub use error::ControlError;
@@ -53,5 +55,6 @@ pub use hub::Happened;
 pub use idempotency::Once;
 pub use inside::Used;
 pub use live::Live;
+pub use log::{CommandLog, LogEnd, LogLine};
 pub use samples::Sample;
 pub use template::Building;

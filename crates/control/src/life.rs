@@ -124,6 +124,7 @@ impl Control {
         if let Some(end) = &record.ended {
             self.end_commands(&record.id, end);
         }
+        self.log().over(&record.id);
         // It is ended all the same: a full disk must not keep anything alive.
         if let Err(error) = kept {
             let error = &error as &dyn std::error::Error;

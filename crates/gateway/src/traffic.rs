@@ -4,12 +4,14 @@
 //! |---|---|
 //! | which sandbox and port a request names | [`target`] |
 //! | the agent's own port | `agent` |
+//! | what of that is for the sandbox's log | [`commands`] |
 //! | all other ports | [`port`] |
 //! | what a proxy changes of a head | `forward` |
 //! | signed URLs of files | [`signature`] |
 //! | why not | `refuse` |
 
 mod agent;
+pub(crate) mod commands;
 pub(crate) mod forward;
 pub(crate) mod port;
 mod refuse;

@@ -37,6 +37,11 @@ impl Archive {
         }
     }
 
+    /// Where output lies.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Keeps a command that is about to be started, and with it, at once or not at all, the key of
     /// the request that asked for it.
     pub(crate) async fn begin(

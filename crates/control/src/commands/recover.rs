@@ -27,7 +27,7 @@ impl Control {
             match book {
                 Some(Ok(book)) => {
                     for record in records {
-                        let command = Running::new(record, None, true);
+                        let command = Running::new(record, None, true, self.log());
                         // They were let in once.
                         let _ = book.insert(command, usize::MAX);
                     }

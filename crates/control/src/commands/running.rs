@@ -1,5 +1,6 @@
 //! One command that is not over, or whose end is not noted yet.
 
+use crate::log::{CommandLog, LogEnd};
 use soulbox_model::{CommandEnd, CommandId, CommandRecord, CommandState, Moment, OutputSize};
 use soulbox_runtime::agent_client::OutputFile;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -10,6 +11,7 @@ use tokio::sync::watch;
 pub(crate) struct Running {
     pub(crate) id: CommandId,
     inner: Mutex<Inner>,
+    log: CommandLog,
     /// Changes whenever it was started, has written more (while it is followed) or ended.
     pub(crate) changed: watch::Sender<()>,
     /// Whether the agent was asked to tell when it has written more, and has not yet.
@@ -28,7 +30,12 @@ struct Inner {
 }
 
 impl Running {
-    pub(crate) fn new(record: CommandRecord, output: Option<OutputFile>, noted: bool) -> Arc<Self> {
+    pub(crate) fn new(
+        record: CommandRecord,
+        output: Option<OutputFile>,
+        noted: bool,
+        log: &CommandLog,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id: record.id.clone(),
             inner: Mutex::new(Inner {
@@ -37,6 +44,7 @@ impl Running {
                 noted,
                 refused: None,
             }),
+            log: log.clone(),
             changed: watch::Sender::new(()),
             asked: AtomicBool::new(false),
             sent_on: AtomicU64::new(0),
@@ -84,7 +92,16 @@ impl Running {
     }
 
     pub(crate) fn run(&self, pid: u32) {
-        self.lock().record.run(pid);
+        let mut inner = self.lock();
+        let record = &mut inner.record;
+        let first = record.pid.is_none();
+        record.run(pid);
+        if first && record.pid.is_some() {
+            let program = record.cmd.first().map(String::as_str);
+            self.log
+                .started(&record.sandbox, pid, program.unwrap_or_default());
+        }
+        drop(inner);
         self.tell();
     }
 
@@ -104,6 +121,10 @@ impl Running {
             return false;
         }
         inner.record.timed_out = timed_out;
+        if let Some(pid) = inner.record.pid {
+            self.log
+                .ended(&inner.record.sandbox, pid, LogEnd::from(end));
+        }
         let noted = inner.noted;
         drop(inner);
         self.tell();

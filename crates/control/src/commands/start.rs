@@ -74,7 +74,7 @@ impl Control {
         let file = OutputFile::new(book.output).map_err(|error| ControlError::Output {
             reason: error.to_string(),
         })?;
-        let command = Running::new(record.clone(), Some(file), false);
+        let command = Running::new(record.clone(), Some(file), false, self.log());
         let most = self.settings.commands.running as usize;
         book.insert(Arc::clone(&command), most)?;
         let started = self.start_and_keep(&book, &command, &record, new, held.as_ref());

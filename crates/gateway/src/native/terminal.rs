@@ -14,6 +14,7 @@ use crate::door::Gateway;
 use crate::e2b::id_of;
 use crate::error::ApiError;
 use crate::query::Query;
+use crate::traffic::commands::end_of;
 use axum::Router;
 use axum::extract::ws::{
     Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
@@ -28,8 +29,8 @@ use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use soulbox_control::Live;
-use soulbox_model::TeamId;
+use soulbox_control::{CommandLog, Live, LogEnd};
+use soulbox_model::{CommandEnd, SandboxId, TeamId};
 use soulbox_runtime::agent_client::{AgentClient, ProcessEvent, ProcessStream, StartRequest};
 use soulbox_wire::envd::process::{PtySize, Signal};
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ const WAITING: usize = 64;
 const PING: Duration = Duration::from_secs(20);
 /// How long it may say nothing, or take nothing.
 const SILENCE: Duration = Duration::from_secs(60);
+/// The signal that ends a shell that nobody can come back to.
+const KILL: i32 = 9;
 /// The most columns and rows.
 const SIZE: u64 = 2000;
 
@@ -91,7 +94,11 @@ async fn open(
     })?;
     gateway.control.wake(&live).await?;
     let stream = start(&live, size, user).await?;
+    let log = gateway.control.log().clone();
+    log.started(&live.id(), stream.pid(), SHELL[0]);
     let terminal = Terminal {
+        sandbox: live.id(),
+        log,
         client: live.agent().clone(),
         pid: stream.pid(),
         stopping: gateway.stopping.subscribe(),
@@ -167,6 +174,8 @@ impl Drop for Counted {
 
 /// One terminal.
 struct Terminal {
+    sandbox: SandboxId,
+    log: CommandLog,
     client: AgentClient,
     pid: u32,
     stopping: watch::Receiver<bool>,
@@ -206,7 +215,10 @@ impl Terminal {
         let _ = timeout(SILENCE, socket.send(Message::Close(None))).await;
         typing.abort();
         // Nobody can come back to it.
-        let _ = self.client.signal(self.pid, Signal::Kill).await;
+        if self.client.signal(self.pid, Signal::Kill).await.is_ok() {
+            let killed = LogEnd::from(&CommandEnd::Killed(Some(KILL)));
+            self.log.ended(&self.sandbox, self.pid, killed);
+        }
     }
 
     /// Passes on what is typed and what is shown; gives the last thing to tell.
@@ -223,6 +235,7 @@ impl Terminal {
             let message = tokio::select! {
                 event = stream.next() => match event {
                     Ok(Some(ProcessEvent::End(end))) => {
+                        self.log.ended(&self.sandbox, self.pid, end_of(&end));
                         return Some(json!({ "exit": {
                             "code": end.exit_code, "signal": end.signal, "status": end.status,
                         } }));

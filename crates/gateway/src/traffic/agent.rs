@@ -1,6 +1,7 @@
 //! The agent's own port. Whether a request may go there is decided here: what the agent itself would say
 //! proves nothing.
 
+use super::commands::{Answered, Asked, Heard};
 use super::{forward, refuse, signature};
 use crate::body::Stalling;
 use crate::door::Gateway;
@@ -33,6 +34,7 @@ const OURS: [&str; 2] = ["x-access-token", "x-api-key"];
 
 /// Passes a request to the agent that was let in by [`admit`].
 pub(super) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incoming>) -> Response {
+    let heard = Heard::of(gateway.control.log(), live.id(), &request);
     let (mut parts, body) = request.into_parts();
     forward::strip(&mut parts.headers);
     for name in OURS {
@@ -46,7 +48,7 @@ pub(super) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incom
     let stall = gateway.control.settings().server.body_timeout;
     let body = Stalling::new(Drained::new(body), stall);
     let fault = body.fault();
-    let request = Request::from_parts(parts, body);
+    let request = Request::from_parts(parts, Asked::new(body, heard.as_ref()));
     match live.agent().pass(request).await {
         // Nobody asked it to speak another protocol, and what comes then is no answer.
         Ok(response) if response.status().is_informational() => {
@@ -54,7 +56,10 @@ pub(super) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incom
         }
         Ok(mut response) => {
             forward::strip(response.headers_mut());
-            response.map(Body::new)
+            match heard {
+                None => response.map(Body::new),
+                heard => response.map(|body| Body::new(Answered::new(body, heard))),
+            }
         }
         Err(error) => {
             if let Some(told) = fault.told() {

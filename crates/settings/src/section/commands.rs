@@ -16,6 +16,9 @@ section! {
         /// How much output of commands that ended is kept on disk for each sandbox; the oldest are
         /// forgotten.
         kept_output: ByteSize = |_| ByteSize::mib(256), Accept::between(ByteSize::kib(4), ByteSize::gib(1024));
+        /// How much is kept for each sandbox of its log of commands that were started and ended; the oldest
+        /// lines are forgotten.
+        log: ByteSize = |_| ByteSize::kib(512), Accept::between(ByteSize::kib(4), ByteSize::mib(64));
         /// How many commands may run in a sandbox at once.
         running: u32 = |_| 512, Accept::between(1, 1024);
         /// How long a request with an `Idempotency-Key` gives the first result again.

@@ -1,4 +1,4 @@
-//! The log of a sandbox: what happened to it. Kept after its end.
+//! The log of a sandbox: what happened to it, and which commands were started and ended. Kept after its end.
 
 use super::{id_of, unexpected};
 use crate::auth::Team;
@@ -8,7 +8,7 @@ use crate::query::Query;
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
-use soulbox_control::{Happened, SandboxCommand, SandboxReply};
+use soulbox_control::{LogEntry, LogLine, SandboxCommand, SandboxReply};
 use soulbox_model::{EndCause, Event, EventKind, TeamId};
 use std::collections::BTreeMap;
 
@@ -40,7 +40,18 @@ impl Level {
         }
     }
 
-    fn of(event: &Event) -> Self {
+    fn of(entry: &LogEntry) -> Self {
+        match entry {
+            LogEntry::Event(event) => Self::of_event(event),
+            LogEntry::Command(line) => match line.end {
+                None => Self::Info,
+                Some(end) if end.exit_code == Some(0) => Self::Info,
+                Some(_) => Self::Warn,
+            },
+        }
+    }
+
+    fn of_event(event: &Event) -> Self {
         match (event.kind, event.cause) {
             (EventKind::ProcessOutOfMemory, _) => Self::Warn,
             (EventKind::Ended, Some(EndCause::Killed | EndCause::Expired)) => Self::Info,
@@ -93,12 +104,12 @@ pub(crate) async fn v1(
 ) -> Result<Json<V1>, ApiError> {
     let start = query.number("start", 0..=LAST)?.unwrap_or(0);
     let limit = limit(&query)?;
-    let mut events = read(&gateway, &team, &id).await?;
-    events.retain(|happened| happened.event.at.as_millis() >= start);
-    events.truncate(limit);
+    let mut entries = read(&gateway, &team, &id).await?;
+    entries.retain(|entry| entry.at().as_millis() >= start);
+    entries.truncate(limit);
     Ok(Json(V1 {
-        logs: events.iter().map(line).collect(),
-        log_entries: events.iter().map(entry).collect(),
+        logs: entries.iter().map(line_of).collect(),
+        log_entries: entries.iter().map(entry_of).collect(),
     }))
 }
 
@@ -123,20 +134,20 @@ pub(crate) async fn v2(
     let level = query.word("level")?.map(Level::parse).transpose()?;
     let search = query.word("search")?;
     let limit = limit(&query)?;
-    let mut events = read(&gateway, &team, &id).await?;
+    let mut entries = read(&gateway, &team, &id).await?;
     if backward {
-        events.reverse();
+        entries.reverse();
     }
-    events.retain(|Happened { event, .. }| {
-        let at = event.at.as_millis();
+    entries.retain(|entry| {
+        let at = entry.at().as_millis();
         let behind = cursor.is_none_or(|cursor| if backward { at <= cursor } else { at >= cursor });
         behind
-            && level.is_none_or(|level| Level::of(event) >= level)
-            && search.is_none_or(|search| in_words(event).contains(search))
+            && level.is_none_or(|level| Level::of(entry) >= level)
+            && search.is_none_or(|search| in_words(entry).contains(search))
     });
-    events.truncate(limit);
+    entries.truncate(limit);
     Ok(Json(V2 {
-        logs: events.iter().map(entry).collect(),
+        logs: entries.iter().map(entry_of).collect(),
     }))
 }
 
@@ -145,21 +156,21 @@ fn limit(query: &Query) -> Result<usize, ApiError> {
     Ok(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-async fn read(gateway: &Gateway, team: &TeamId, id: &str) -> Result<Vec<Happened>, ApiError> {
-    let command = SandboxCommand::Events(id_of(id)?);
+async fn read(gateway: &Gateway, team: &TeamId, id: &str) -> Result<Vec<LogEntry>, ApiError> {
+    let command = SandboxCommand::Log(id_of(id)?);
     match gateway.control.execute(team, command).await? {
-        SandboxReply::Events(events) => Ok(events),
+        SandboxReply::Log(entries) => Ok(entries),
         _ => Err(unexpected()),
     }
 }
 
-fn line(happened: &Happened) -> Line {
+fn line_of(entry: &LogEntry) -> Line {
     let Entry {
         timestamp,
         message,
         level,
         fields,
-    } = entry(happened);
+    } = entry_of(entry);
     let mut line = serde_json::json!({ "level": level, "logger": LOGGER, "message": message });
     for (name, value) in fields {
         line[name] = value.into();
@@ -170,21 +181,61 @@ fn line(happened: &Happened) -> Line {
     }
 }
 
-fn entry(happened: &Happened) -> Entry {
-    let event = &happened.event;
-    let mut fields = BTreeMap::from([("kind", event.kind.as_str().to_owned())]);
-    if let Some(cause) = event.cause {
-        fields.insert("cause", cause.as_str().to_owned());
-    }
+fn entry_of(entry: &LogEntry) -> Entry {
+    let fields = match entry {
+        LogEntry::Event(event) => {
+            let cause = event
+                .cause
+                .map(|cause| ("cause", cause.as_str().to_owned()));
+            let kind = ("kind", event.kind.as_str().to_owned());
+            std::iter::once(kind).chain(cause).collect()
+        }
+        LogEntry::Command(line) => fields_of(line),
+    };
     Entry {
-        timestamp: event.at.to_string(),
-        message: in_words(event),
-        level: Level::of(event),
+        timestamp: entry.at().to_string(),
+        message: in_words(entry),
+        level: Level::of(entry),
         fields,
     }
 }
 
-fn in_words(event: &Event) -> String {
+fn fields_of(line: &LogLine) -> BTreeMap<&'static str, String> {
+    let kind = match line.end {
+        None => "command_started",
+        Some(_) => "command_ended",
+    };
+    let mut fields = BTreeMap::from([
+        ("kind", kind.to_owned()),
+        ("program", line.program.clone()),
+        ("pid", line.pid.to_string()),
+    ]);
+    if let Some(end) = line.end {
+        let number = |name, number: Option<i32>| number.map(|number| (name, number.to_string()));
+        fields.extend(number("exit_code", end.exit_code));
+        fields.extend(number("signal", end.signal));
+    }
+    fields
+}
+
+fn in_words(entry: &LogEntry) -> String {
+    match entry {
+        LogEntry::Event(event) => event_in_words(event),
+        LogEntry::Command(line) => {
+            let LogLine { program, pid, .. } = line;
+            match line.end.map(|end| (end.exit_code, end.signal)) {
+                None => format!("{program} started (pid {pid})"),
+                Some((Some(code), _)) => format!("{program} exited with code {code} (pid {pid})"),
+                Some((None, Some(signal))) => {
+                    format!("{program} was ended by signal {signal} (pid {pid})")
+                }
+                Some((None, None)) => format!("{program} was lost (pid {pid})"),
+            }
+        }
+    }
+}
+
+fn event_in_words(event: &Event) -> String {
     let what = match (event.kind, event.cause) {
         (EventKind::Created, _) => "sandbox created".to_owned(),
         (EventKind::TimeoutSet, _) => "time set".to_owned(),
@@ -207,7 +258,28 @@ fn in_words(event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use soulbox_control::LogEnd;
     use soulbox_model::Moment;
+
+    #[test]
+    fn a_command_is_named_and_its_failure_stands_out() {
+        let line = |exit_code, signal| {
+            LogEntry::Command(LogLine {
+                at: Moment::from_millis(1000),
+                program: "make".to_owned(),
+                pid: 7,
+                end: Some(LogEnd { exit_code, signal }),
+            })
+        };
+        let failed = line(Some(2), None);
+        assert_eq!(in_words(&failed), "make exited with code 2 (pid 7)");
+        assert_eq!(Level::of(&failed), Level::Warn);
+        assert_eq!(Level::of(&line(Some(0), None)), Level::Info);
+        let entry = entry_of(&line(None, Some(9)));
+        assert_eq!(entry.message, "make was ended by signal 9 (pid 7)");
+        assert_eq!(entry.fields["signal"], "9");
+        assert!(!entry.fields.contains_key("exit_code"));
+    }
 
     #[test]
     fn an_end_says_why_and_how_bad_it_is() {
@@ -219,11 +291,11 @@ mod tests {
         };
         let event = end(EndCause::OutOfMemory);
         assert_eq!(
-            in_words(&event),
+            event_in_words(&event),
             "sandbox ended (out of memory): Linux killed python3"
         );
-        assert_eq!(Level::of(&event), Level::Error);
-        assert_eq!(Level::of(&end(EndCause::Expired)), Level::Info);
+        assert_eq!(Level::of_event(&event), Level::Error);
+        assert_eq!(Level::of_event(&end(EndCause::Expired)), Level::Info);
         assert!(Level::parse("loud").is_err() && Level::Warn < Level::Error);
     }
 }
