@@ -158,12 +158,13 @@ fn ends_all_at_once() {
 #[test]
 fn says_what_is_not_built_and_that_a_key_is_wrong() {
     let server = Server::start();
-    let templates = run(&server, &["template", "list"], b"");
-    let told = String::from_utf8_lossy(&templates.stderr).into_owned();
-    assert!(
-        code(&templates) != 0 && told.contains("not built"),
-        "{told}"
-    );
+    let listed = say(&server, &["template", "list", "--format", "json"]);
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    let names = listed[0]["names"].as_array().expect("names");
+    assert!(names.contains(&Value::from("base")), "{listed}");
+    let removed = run(&server, &["template", "delete", "base", "-y"], b"");
+    let told = String::from_utf8_lossy(&removed.stderr).into_owned();
+    assert!(code(&removed) != 0 && told.contains("not built"), "{told}");
     let wrong = format!("e2b_{}", "0".repeat(40));
     let output = command(&server)
         .args(["sandbox", "list"])

@@ -30,6 +30,7 @@ mod http;
 mod script;
 mod server;
 mod table;
+mod template;
 
 use client::Client;
 

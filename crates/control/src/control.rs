@@ -295,7 +295,16 @@ impl Control {
         let all = self.all();
         let records = all.iter().map(|live| live.record());
         let records = records.filter(|record| record.team == *team).collect();
-        let (chosen, next) = list::choose(query, records);
+        let mut query = query.clone();
+        // By the name that they were asked for by: another one may stand in for it.
+        if let Some(Ok(template)) = query
+            .template
+            .as_ref()
+            .map(|name| self.template(name.as_str()))
+        {
+            query.template = Some(template);
+        }
+        let (chosen, next) = list::choose(&query, records);
         let view = |record| self.view_of(record, soulbox_model::Phases::default());
         Page {
             sandboxes: chosen.into_iter().map(view).collect(),

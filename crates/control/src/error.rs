@@ -1,6 +1,7 @@
 //! Why a command was refused or failed. Each door maps these to its wire's shape, once.
 
 use soulbox_model::{CommandId, CommandState, SandboxId, SandboxState, StateError};
+use soulbox_node::template::TemplateError;
 use soulbox_node::{CreateError, PauseError};
 use soulbox_runtime::agent_client::AgentError;
 use soulbox_runtime::native::driver::DriverError;
@@ -16,6 +17,9 @@ pub enum ControlError {
     /// No such template.
     #[error("template {0:?} was not found")]
     NoTemplate(String),
+    /// The templates of this node cannot be read.
+    #[error("cannot read the templates")]
+    Templates(#[source] TemplateError),
     /// The template is being built.
     #[error("template {0:?} is being built; try again in a moment")]
     TemplateNotReady(String),
@@ -122,6 +126,7 @@ impl ControlError {
         match self {
             Self::NoSandbox(_) => "no_sandbox",
             Self::NoTemplate(_) => "no_template",
+            Self::Templates(_) => "templates",
             Self::TemplateNotReady(_) => "template_not_ready",
             Self::Invalid { .. } => "invalid",
             Self::State { .. } => "state",

@@ -19,7 +19,7 @@
 //! | what lasts | [`records`] |
 //! | keys of the programming interface | [`keys`] |
 //! | tokens of sandboxes | [`token`] |
-//! | which template a client means | `template` |
+//! | which template a client means, which there are | [`template`] |
 //! | what a sandbox has used, its processes | [`inside`] |
 //! | failures | [`error`] |
 
@@ -44,7 +44,7 @@ mod placement;
 pub mod records;
 mod recover;
 pub mod samples;
-mod template;
+pub mod template;
 pub mod token;
 
 pub use command::{CreateRequest, LogEntry, SandboxCommand, SandboxReply, SandboxView};

@@ -7,6 +7,7 @@ pub(crate) mod keys;
 mod later;
 pub(crate) mod sandboxes;
 mod teams;
+mod templates;
 
 pub(crate) use sandboxes::{id_of, unexpected};
 
@@ -22,5 +23,6 @@ pub(crate) fn routes() -> Router<Gateway> {
         .merge(sandboxes::routes())
         .merge(teams::routes())
         .merge(keys::routes())
+        .merge(templates::routes())
         .merge(later::routes())
 }

@@ -137,6 +137,7 @@ impl From<ControlError> for ApiError {
             }
             ControlError::Store(StoreError::Full) => StatusCode::INSUFFICIENT_STORAGE,
             ControlError::Create(_)
+            | ControlError::Templates(_)
             | ControlError::Driver { .. }
             | ControlError::Pause { .. }
             | ControlError::Agent { .. }

@@ -25,7 +25,8 @@ class NotBuilt(SandboxCase):
 
     def test_templates_and_volumes(self):
         self.refused(lambda: Template.build(Template().from_image("debian"), name="mine"))
-        self.refused(lambda: Template.exists("mine"))
+        self.assertFalse(Template.exists("mine"))
+        self.assertTrue(Template.exists("base"))
         self.refused(lambda: Volume.create("mine"))
         self.refused(lambda: self.create(volume_mounts={"/mnt": "mine"}))
 

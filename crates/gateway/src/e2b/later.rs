@@ -12,8 +12,7 @@ pub(crate) fn routes() -> Router<Gateway> {
         .route("/sandboxes/{id}/fork", post(forks))
         .route("/sandboxes/{id}/snapshots", post(snapshots))
         .route("/snapshots", any(snapshots))
-        .route("/templates", any(templates))
-        .route("/templates/{*rest}", any(templates))
+        .route("/templates/{id}/{*rest}", any(templates))
         .route("/v2/templates", any(templates))
         .route("/v2/templates/{*rest}", any(templates))
         .route("/v3/templates", any(templates))
@@ -33,9 +32,9 @@ async fn snapshots(_: Team) -> ApiError {
     ApiError::not_built("snapshots are not built; pause keeps a sandbox in memory")
 }
 
-async fn templates(_: Team) -> ApiError {
+pub(super) async fn templates(_: Team) -> ApiError {
     ApiError::not_built(
-        "templates are not built through this interface; `soulbox template` builds and lists them",
+        "templates are not built through this interface; `soulbox template` builds and removes them",
     )
 }
 

@@ -75,6 +75,7 @@ pub(super) fn all() -> Vec<Route> {
         life(),
         seen(),
         keys(),
+        templates(),
         native(),
         commands(),
         later(),
@@ -380,6 +381,19 @@ fn commands() -> Vec<Route> {
     ]
 }
 
+fn templates() -> Vec<Route> {
+    vec![
+        route("get", "/templates", "The templates that this node has").gives(200, "[Template]"),
+        route("get", "/templates/{id}", "One template").gives(200, "TemplateDetail"),
+        route(
+            "get",
+            "/templates/aliases/{alias}",
+            "Which template a name leads to",
+        )
+        .gives(200, "TemplateAlias"),
+    ]
+}
+
 /// What E2B has and is not built here.
 fn later() -> Vec<Route> {
     let forks = route("post", "/sandboxes/{id}/fork", "Forks of a sandbox");
@@ -390,8 +404,7 @@ fn later() -> Vec<Route> {
     );
     let others = [
         ("/snapshots", "Snapshots"),
-        ("/templates", "Templates"),
-        ("/templates/{*rest}", "Templates"),
+        ("/templates/{id}/{*rest}", "Builds of templates"),
         ("/v2/templates", "Templates"),
         ("/v2/templates/{*rest}", "Templates"),
         ("/v3/templates", "Templates"),
