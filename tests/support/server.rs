@@ -156,6 +156,15 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Kills it so, and starts another one in its place and at its address.
+    pub fn crash(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let soulbox = Arc::clone(&self.soulbox);
+        let address = self.address().to_owned();
+        *self = Self::start_in(&soulbox, &[("SOULBOX_SERVER_LISTEN", &address)]);
+    }
+
     /// Asks it to stop and waits for its end.
     pub fn stop(mut self) -> ExitStatus {
         let _ = kill_process(self.pid(), Signal::TERM);

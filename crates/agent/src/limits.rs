@@ -121,6 +121,10 @@ pub(crate) const THREAD_KEPT: Duration = Duration::from_millis(200);
 /// an open file.
 pub(crate) const RECORDED_ENDS: usize = 1024;
 
+/// How long the output of a command waits for its first reader, if one was announced. Whoever announced it
+/// comes with its next request.
+pub(crate) const ATTENDANCE: Duration = Duration::from_secs(10);
+
 /// Bytes of output that are kept with them; the newest is kept in any case. It is the sandbox's
 /// memory: four commands that wrote all that a host keeps by default.
 pub(crate) const RECORDED_BYTES: u64 = 64 * 1024 * 1024;

@@ -61,6 +61,8 @@ pub struct NewCommand {
     pub terminal: Option<TerminalSize>,
     /// After which it is killed; no limit if absent.
     pub timeout: Option<Duration>,
+    /// Whether its output waits, a while, for somebody who follows it through the agent.
+    pub attended: bool,
     /// By which the same request is known when it is repeated.
     pub once: Option<Once>,
 }

@@ -12,10 +12,12 @@
 //! | ids, whole or begun | [`find`] |
 //! | what a sandbox is asked to be | [`wish`] |
 //! | the way to the agent of a sandbox | [`agent`] |
+//! | commands that are started once and remembered | [`command`] |
 //! | a sandbox as running code sees it | [`guest`] |
 //! | a stream of events | [`follow`] |
 
 pub(crate) mod agent;
+pub(crate) mod command;
 pub(crate) mod error;
 pub(crate) mod exchange;
 pub(crate) mod find;

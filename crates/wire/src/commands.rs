@@ -60,6 +60,9 @@ pub struct Start {
     /// Milliseconds after which it and its session are killed; absent means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// Whether its output waits, a while, until somebody follows it over `Connect`.
+    #[serde(default)]
+    pub attended: bool,
 }
 
 /// What the host asks for.

@@ -18,16 +18,19 @@ pub(crate) struct Recorded {
     pub(crate) end: RefCell<Option<End>>,
     /// Whether the host wants to know when it writes more.
     pub(crate) followed: Cell<bool>,
+    /// Whether its output waits for its first reader.
+    pub(crate) attended: bool,
 }
 
 impl Recorded {
-    pub(crate) fn new(id: String, log: Log) -> Rc<Self> {
+    pub(crate) fn new(id: String, log: Log, attended: bool) -> Rc<Self> {
         Rc::new(Self {
             id,
             pid: Cell::new(0),
             log,
             end: RefCell::default(),
             followed: Cell::default(),
+            attended,
         })
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn start(agent: &Rc<Agent>, start: Start, file: OwnedFd) -> Result<u3
         Some(size) => Wiring::Terminal(size),
         None => Wiring::Pipes { stdin: start.stdin },
     };
-    let recorded = Recorded::new(start.id.clone(), log);
+    let recorded = Recorded::new(start.id.clone(), log, start.attended);
     let launched = launch(
         agent,
         Launch {

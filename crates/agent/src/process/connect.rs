@@ -34,6 +34,7 @@ pub(crate) fn connect(
     let first = start_frame(process.number());
     let subscription = Subscription::new(first, false, Rc::clone(&process.room));
     process.subscribe(Rc::clone(&subscription));
+    process.changed.notify_one();
     let deadline = call.timeout.map(|timeout| Instant::now() + timeout);
     Ok(Body::stream(FrameStream::new(
         Events(subscription),

@@ -12,7 +12,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Runs until the process has ended and its output is over. At `deadline` the process and its
 /// session are killed.
@@ -38,6 +38,10 @@ pub(crate) async fn run(
 
 /// Carries output until there is no more of it to carry.
 async fn carry(agent: &Agent, process: &Process, mut outputs: Outputs) {
+    let attended = process.recorded.as_ref();
+    if attended.is_some_and(|command| command.attended) {
+        let _ = timeout(limits::ATTENDANCE, first_reader(process)).await;
+    }
     // Checked before every chunk: whoever still holds the output of a killed process may write
     // for ever.
     while !(process.ended() && process.cut.get()) {
@@ -60,6 +64,13 @@ async fn carry(agent: &Agent, process: &Process, mut outputs: Outputs) {
     let wanted = process.subscribers() > 0;
     for frame in outputs.drain(agent, process, wanted, limits::OUTPUT_AFTER_KILL) {
         publish(process, Some(frame)).await;
+    }
+}
+
+/// Waits until somebody reads, or nobody needs to any more.
+async fn first_reader(process: &Process) {
+    while process.subscribers() == 0 && !process.cut.get() {
+        process.changed.notified().await;
     }
 }
 

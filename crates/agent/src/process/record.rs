@@ -43,7 +43,7 @@ pub(crate) struct Process {
     pub(crate) cut: Cell<bool>,
     /// Whether its time limit passed.
     pub(crate) expired: Cell<bool>,
-    /// Tells its pump that `end`, `cut` or `expired` changed.
+    /// Tells its pump that `end`, `cut` or `expired` changed, or that there is another reader.
     pub(crate) changed: Notify,
     /// Tells its pump that a subscription has room again, or is gone.
     pub(crate) room: Rc<Notify>,

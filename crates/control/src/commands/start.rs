@@ -288,6 +288,7 @@ fn message(id: &CommandId, new: NewCommand) -> Start {
             cols: size.cols.into(),
             rows: size.rows.into(),
         }),
+        attended: new.attended,
         timeout_ms: new
             .timeout
             .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),

@@ -255,6 +255,18 @@ impl AgentClient {
             .await
     }
 
+    /// Follows the command that `selector` names, from now on.
+    ///
+    /// # Errors
+    /// As [`AgentClient::connect`].
+    pub async fn connect_to(&self, selector: ProcessSelector) -> Result<ProcessStream, AgentError> {
+        let message = SelectRequest {
+            process: Some(selector),
+        };
+        self.follow("process.Process/Connect", None, None, &message)
+            .await
+    }
+
     async fn follow(
         &self,
         method: &str,

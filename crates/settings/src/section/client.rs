@@ -23,6 +23,9 @@ section! {
         connect_timeout: Duration = |_| Duration::from_secs(5), Accept::between(Duration::from_millis(10), Duration::from_secs(600));
         /// Until an answer begins. Longer than a server lets a create wait for its turn (`server.queue_wait`).
         answer_timeout: Duration = |_| Duration::from_secs(90), Accept::between(Duration::from_millis(100), Duration::from_secs(3600));
+        /// How long `exec` and `shell` ask for the output of their command again after the connection to the server
+        /// broke, until the server is back.
+        reconnect: Duration = |_| Duration::from_secs(30), Accept::between(Duration::from_millis(100), Duration::from_secs(24 * 3600));
         /// The longest answer that is read whole.
         answer: ByteSize = |_| ByteSize::mib(16), Accept::between(ByteSize::kib(64), ByteSize::gib(1));
     }

@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::remote::agent::Way;
 use crate::remote::{self, find};
-use crate::session::{self, Session};
+use crate::session::{self, Session, There};
 use crate::terminal;
 use soulbox_runtime::agent_client::StartRequest;
 use std::collections::BTreeMap;
@@ -20,6 +20,7 @@ Examples:
   soulbox exec i3f9 -t -- python3 -q
 
 The command's exit code becomes the program's. Ctrl-C goes to the command; a second one kills it.
+When the connection breaks, or the server is started again, its output goes on where it was.
 Without -- everything after the command's name is the command's.";
 
 /// Flags of `soulbox exec`.
@@ -58,9 +59,12 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         let way = Way::to(&server, &sandbox, &settings.agent)?;
         let session = Session {
             client: &way.client,
-            pieces: Some(&way.input),
+            there: Some(There {
+                server: &server,
+                sandbox: &sandbox.sandbox_id,
+                input: &way.input,
+            }),
             request: &request,
-            passes_signals: true,
         };
         session.run().await
     })

@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::remote::agent::Way;
 use crate::remote::{self, find};
-use crate::session::{self, Session};
+use crate::session::{self, Session, There};
 use crate::signal::Stop;
 use crate::terminal::Progress;
 use soulbox_model::SandboxSpec;
@@ -77,9 +77,12 @@ fn attach(global: &Global, args: &Args, id: &str, request: &StartRequest) -> Res
         let way = Way::to(&server, &sandbox, &settings.agent)?;
         let session = Session {
             client: &way.client,
-            pieces: Some(&way.input),
+            there: Some(There {
+                server: &server,
+                sandbox: &sandbox.sandbox_id,
+                input: &way.input,
+            }),
             request,
-            passes_signals: true,
         };
         session.run().await
     })
@@ -117,9 +120,8 @@ async fn open(
         Ok(sandbox) => {
             let session = Session {
                 client: sandbox.agent(),
-                pieces: None,
+                there: None,
                 request: &request,
-                passes_signals: false,
             };
             let done = tokio::select! {
                 done = session.run() => done,

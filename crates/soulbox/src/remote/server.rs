@@ -18,6 +18,7 @@ use soulbox_model::ApiKey;
 use soulbox_settings::Settings;
 use soulbox_settings::section::Client;
 use std::path::Path;
+use std::time::Duration;
 
 /// The header that brings the key.
 const KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -67,6 +68,11 @@ impl Server {
     /// The way there.
     pub(crate) fn line(&self) -> &Line {
         &self.line
+    }
+
+    /// How long it is worth asking again after a connection broke.
+    pub(crate) fn reconnect(&self) -> Duration {
+        self.limits.reconnect
     }
 
     /// Where it is.
@@ -173,7 +179,11 @@ impl Server {
         self.whole(response).await.map(drop)
     }
 
-    fn question<'q>(
+    /// A question with a JSON body.
+    ///
+    /// # Errors
+    /// The body cannot be written.
+    pub(crate) fn question<'q>(
         &self,
         method: Method,
         path: &'q str,
@@ -186,12 +196,20 @@ impl Server {
         })
     }
 
-    async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, RemoteError> {
+    /// The whole body of an answer.
+    ///
+    /// # Errors
+    /// It broke off, took too long, or is too long.
+    pub(crate) async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, RemoteError> {
         let read = exchange::whole(response.into_body(), &self.limits).await;
         read.map_err(|error| RemoteError::of(&self.url, error))
     }
 
-    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, RemoteError> {
+    /// Reads JSON.
+    ///
+    /// # Errors
+    /// It is none, or another one.
+    pub(crate) fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, RemoteError> {
         serde_json::from_slice(body).map_err(|error| self.unreadable(error))
     }
 

@@ -30,6 +30,8 @@ pub(super) struct Asked {
     stdin: Option<bool>,
     pty: Option<Pty>,
     timeout_ms: Option<u64>,
+    /// Its output waits, for 10 s at the most, until somebody follows it at the agent.
+    attended: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -127,6 +129,7 @@ fn command(asked: Asked) -> Result<NewCommand, ApiError> {
             rows: pty.rows,
         }),
         timeout: asked.timeout_ms.map(Duration::from_millis),
+        attended: asked.attended.unwrap_or(false),
         once: None,
     })
 }
