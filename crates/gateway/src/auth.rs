@@ -1,4 +1,7 @@
-//! Whose key a request brings.
+//! Whose key a request brings, and for whom it acts.
+//!
+//! The keys of the team that a server has from the beginning are the operator's: they may act for every team, which
+//! is how teams come to their first keys.
 
 use crate::door::Gateway;
 use crate::error::ApiError;
@@ -6,6 +9,9 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use soulbox_model::{ApiKey, TeamId};
+
+/// The header by which the operator acts for a team.
+const TEAM: &str = "soulbox-team";
 
 /// The team whose key the request brings, in `X-API-KEY` or as a bearer.
 pub(crate) struct Team(pub(crate) TeamId);
@@ -31,7 +37,25 @@ pub(crate) fn team(gateway: &Gateway, headers: &HeaderMap) -> Result<TeamId, Api
             "no API key: send it in the header X-API-KEY (E2B's SDKs take it from E2B_API_KEY)",
         )
     })?;
-    team_of(gateway, given)
+    let own = team_of(gateway, given)?;
+    match headers.get(TEAM) {
+        None => Ok(own),
+        Some(asked) => acting(&own, asked.to_str().unwrap_or_default()),
+    }
+}
+
+/// The team for which the owner of a key acts.
+fn acting(own: &TeamId, asked: &str) -> Result<TeamId, ApiError> {
+    let team: TeamId = asked
+        .parse()
+        .map_err(|error| ApiError::bad(format!("header Soulbox-Team: {error}")))?;
+    match team == *own || *own == TeamId::default_team() {
+        true => Ok(team),
+        false => Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            format!("a key of team {} acts for that team alone", own.as_str()),
+        )),
+    }
 }
 
 /// The team whose key this is.
@@ -43,4 +67,22 @@ pub(crate) fn team_of(gateway: &Gateway, key: &str) -> Result<TeamId, ApiError> 
             "this API key is not known here; `soulbox key ls` lists the keys of this server",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operator_acts_for_every_team_and_a_team_for_itself() {
+        let team = |name: &str| name.parse::<TeamId>().unwrap();
+        let status = |own, asked| acting(&team(own), asked).map_err(|error| error.status.as_u16());
+        assert_eq!(status("default", "acme"), Ok(team("acme")));
+        assert_eq!(status("acme", "acme"), Ok(team("acme")));
+        assert_eq!(status("acme", "default"), Err(403));
+        assert_eq!(status("acme", "other"), Err(403));
+        for wrong in ["", "Acme", "a/b", "../default", &"a".repeat(65)] {
+            assert_eq!(status("default", wrong), Err(400), "{wrong}");
+        }
+    }
 }

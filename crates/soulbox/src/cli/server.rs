@@ -4,6 +4,7 @@ use crate::cli::Global;
 use crate::failure::Failure;
 use crate::remote::Server;
 use clap::Args;
+use soulbox_model::TeamId;
 use soulbox_settings::{Flag, Settings};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,9 @@ pub(crate) struct ServerFlags {
     /// The file with the certificate that vouches for a server with https [default: setting client.ca]
     #[arg(long, value_name = "FILE", help_heading = "Server")]
     ca: Option<String>,
+    /// Act for this team; it needs a key of the operator's, that is of the team default
+    #[arg(long, value_name = "NAME", help_heading = "Server")]
+    team: Option<TeamId>,
 }
 
 impl ServerFlags {
@@ -51,7 +55,8 @@ impl ServerFlags {
     /// # Errors
     /// There is no key, or no certificate where one is named.
     pub(crate) fn server(&self, settings: &Settings) -> Result<Server, Failure> {
-        Server::of(settings, self.api_key_file.as_deref())
+        let server = Server::of(settings, self.api_key_file.as_deref())?;
+        Ok(server.for_team(self.team.clone()))
     }
 }
 

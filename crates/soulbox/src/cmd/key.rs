@@ -15,8 +15,12 @@ use serde_json::json;
 const EXAMPLES: &str = "\
 Examples:
   soulbox key create ci
+  soulbox key create first --team acme
   soulbox key ls
-  soulbox key rm 1f3c";
+  soulbox key rm 1f3c
+
+A key sees the sandboxes of its team alone. Keys of the team default are the operator's: with --team they act
+for any team, and make its first key.";
 
 /// Flags of `soulbox key`.
 #[derive(Debug, clap::Args)]

@@ -14,7 +14,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use soulbox_model::ApiKey;
+use soulbox_model::{ApiKey, TeamId};
 use soulbox_settings::Settings;
 use soulbox_settings::section::Client;
 use std::path::Path;
@@ -22,6 +22,8 @@ use std::time::Duration;
 
 /// The header that brings the key.
 const KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// The header that says for which team the operator acts.
+const TEAM: HeaderName = HeaderName::from_static("soulbox-team");
 
 /// A server, and the key that it is shown.
 #[derive(Debug, Clone)]
@@ -29,6 +31,7 @@ pub(crate) struct Server {
     url: Url,
     line: Line,
     key: ApiKey,
+    team: Option<TeamId>,
     limits: Client,
 }
 
@@ -61,6 +64,7 @@ impl Server {
             url,
             line,
             key,
+            team: None,
             limits,
         })
     }
@@ -68,6 +72,12 @@ impl Server {
     /// The way there.
     pub(crate) fn line(&self) -> &Line {
         &self.line
+    }
+
+    /// The same server, for a team that the key is not of.
+    #[must_use]
+    pub(crate) fn for_team(self, team: Option<TeamId>) -> Self {
+        Self { team, ..self }
     }
 
     /// How long it is worth asking again after a connection broke.
@@ -98,6 +108,9 @@ impl Server {
             .header(HOST, self.url.authority())
             .header(ACCEPT, "*/*")
             .header(KEY, self.key.reveal());
+        if let Some(team) = &self.team {
+            request = request.header(TEAM, team.as_str());
+        }
         if !question.body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
