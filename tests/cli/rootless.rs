@@ -3,6 +3,7 @@
 
 mod delegated;
 mod person;
+mod serve;
 
 use person::{Person, RANGE};
 use soulbox_tests::{Soulbox, end, processes_with, wait_for};

@@ -7,7 +7,7 @@ pub(crate) use credentials::Credentials;
 
 use crate::cli::Global;
 use crate::engine;
-use crate::environment::Environment;
+use crate::environment::{self, Environment};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::signal::Stop;
@@ -98,6 +98,7 @@ impl Args {
 pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let mut settings = global.settings(args.flags())?;
     keep_some_ready(&mut settings);
+    fit_disks(&mut settings);
     let fixed = fixed_key(args)?;
     let runtime = engine::server_runtime()?;
     let served = runtime.block_on(serve(settings, fixed));
@@ -110,13 +111,22 @@ const PARKED: u32 = 8;
 
 /// Keeps sandboxes ready where nobody said how many.
 fn keep_some_ready(settings: &mut Settings) {
-    let told = |key: &str| {
-        let mut entries = settings.entries.iter();
-        entries.any(|entry| entry.key == key && entry.origin != Origin::Default)
-    };
-    if !told("pool.parked") {
+    if !is_told(settings, "pool.parked") {
         settings.pool.parked = PARKED;
     }
+}
+
+/// Lets the sandboxes of an ordinary user write to memory, where nobody asked for a disk: only root can limit one.
+fn fit_disks(settings: &mut Settings) {
+    if environment::user_id() != 0 && !is_told(settings, "sandbox.disk") {
+        engine::keep_in_memory(settings);
+    }
+}
+
+/// Whether somebody chose a setting.
+fn is_told(settings: &Settings, key: &str) -> bool {
+    let mut entries = settings.entries.iter();
+    entries.any(|entry| entry.key == key && entry.origin != Origin::Default)
 }
 
 /// The key that the operator fixed: in a file or a variable, never in an argument, which everybody on the

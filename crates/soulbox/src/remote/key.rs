@@ -13,7 +13,7 @@ use std::path::Path;
 const VARIABLES: [&str; 2] = ["SOULBOX_API_KEY", "E2B_API_KEY"];
 
 /// What to do without a key.
-const HELP: &str = "set SOULBOX_API_KEY, give --api-key-file FILE, or the --data-dir of the server";
+const HELP: &str = "start one: soulbox serve; or set SOULBOX_API_KEY, give --api-key-file FILE, or the --data-dir of the server";
 
 /// Finds the key for the server at `url`. The file that a server wrote counts for that server alone.
 ///

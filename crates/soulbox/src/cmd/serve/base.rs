@@ -6,7 +6,7 @@ use soulbox_control::Control;
 use soulbox_image::progress::BuildEvent;
 use soulbox_image::recipe::Recipe;
 use soulbox_model::{Isolation, NetworkMode, SandboxSpec, TemplateName};
-use soulbox_node::template::TemplateStore;
+use soulbox_node::template::{TemplateError, TemplateStore};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -23,7 +23,7 @@ pub(super) fn provide(control: &Arc<Control>, stop: &Stop) -> impl Future<Output
     if name.is_none() {
         keep_ready(control);
     }
-    let building = name.map(|name| {
+    let building = name.filter(|_| may_build(control)).map(|name| {
         let (control, stop) = (Arc::clone(control), stop.clone());
         tokio::spawn(async move { build(&control, &store, name, &stop).await })
     });
@@ -32,6 +32,18 @@ pub(super) fn provide(control: &Arc<Control>, stop: &Stop) -> impl Future<Output
             let _ = building.await;
         }
     }
+}
+
+/// Whether `base` can be built here: its packages come from the internet.
+fn may_build(control: &Control) -> bool {
+    let can = control.node().may_connect();
+    if !can {
+        terminal::warn(
+            "note: template base is not there and cannot be built: only root's engine can give sandboxes internet; \
+             creates that name it are refused. --allow-host-template lets host stand in for it",
+        );
+    }
+    can
 }
 
 /// Keeps sandboxes ready as most clients ask for them.
@@ -61,6 +73,9 @@ async fn build(control: &Arc<Control>, store: &TemplateStore, name: TemplateName
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cpu_millis = u32::try_from(cores * 1000).unwrap_or(u32::MAX);
     let progress = Progress::percent("building template base; creates that need it wait");
+    if !terminal::stderr_is_terminal() {
+        terminal::warn("note: building template base; creates that need it are told to come again");
+    }
     let (sender, mut events) = mpsc::channel(WAITING);
     let mut asked = Box::pin(stop.wait());
     let node = Arc::clone(control.node());
@@ -89,6 +104,9 @@ async fn build(control: &Arc<Control>, store: &TemplateStore, name: TemplateName
                 "built template base: {size} MiB, {} files",
                 record.files
             ));
+        }
+        Err(TemplateError::Stopped(_)) => {
+            terminal::warn("note: template base was not built; the next start builds it");
         }
         Err(error) => {
             let error = &error as &dyn std::error::Error;
