@@ -210,18 +210,23 @@ impl Hogs {
         }
         for (slot, use_) in &uses {
             if let Some(seen) = self.seen.get_mut(slot) {
-                seen.quiet = match !seen.held && (WANTS..HOGS).contains(use_) {
+                seen.quiet = match !seen.held && *use_ >= WANTS {
                     true => Some(Duration::ZERO),
                     false => seen.quiet.map(|quiet| quiet.saturating_add(passed)),
                 };
             }
         }
         let all = self.seen.values().filter(|seen| seen.wants()).count();
+        let is_free = |slot: &u32| self.seen.get(slot).is_some_and(|seen| !seen.held);
+        let free = uses.iter().filter(|(slot, _)| is_free(slot));
+        let most = free.map(|(_, use_)| *use_).max().unwrap_or(0);
         let mut changes = Vec::new();
         for (slot, use_) in uses {
             if let Some(seen) = self.seen.get_mut(&slot) {
                 let others = all - usize::from(seen.wants());
-                let Some(change) = seen.step(use_, passed, is_crowded, others > 0) else {
+                // Whoever takes the most goes first; then there may be enough for the next one.
+                let is_greedy = is_crowded && use_ >= HOGS.max(most);
+                let Some(change) = seen.step(use_, passed, is_greedy, others > 0) else {
                     continue;
                 };
                 changes.push((slot, change));
@@ -241,10 +246,10 @@ impl Seen {
         &mut self,
         use_: u64,
         passed: Duration,
-        is_crowded: bool,
+        is_greedy: bool,
         is_wanted: bool,
     ) -> Option<Change> {
-        self.greedy = match use_ >= HOGS && is_crowded {
+        self.greedy = match is_greedy {
             true => self.greedy.saturating_add(1),
             false => 0,
         };
