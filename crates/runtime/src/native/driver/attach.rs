@@ -91,19 +91,24 @@ impl NativeDriver {
         let generation = GENERATION;
         channel::send(&socket, &Request::Adopt { generation }, &[])
             .map_err(|_| DriverError::SpawnerGone)?;
-        let (not_enforced, count, locks) = match receive(&socket).await? {
-            (
-                Event::Adopted {
-                    generation,
-                    not_enforced,
-                    held,
-                },
-                locks,
-            ) if (LASTING..=GENERATION).contains(&generation) => (not_enforced, held, locks),
-            (Event::Adopted { generation, .. }, _) => {
-                return Err(DriverError::Generation(generation).into());
+        let (not_enforced, count, locks) = loop {
+            match receive(&socket).await? {
+                (
+                    Event::Adopted {
+                        generation,
+                        not_enforced,
+                        held,
+                    },
+                    locks,
+                ) if (LASTING..=GENERATION).contains(&generation) => {
+                    break (not_enforced, held, locks);
+                }
+                (Event::Adopted { generation, .. }, _) => {
+                    return Err(DriverError::Generation(generation).into());
+                }
+                // What was in the engine's pools and nobody had been given ends just now.
+                _ => {}
             }
-            _ => return Err(DriverError::SpawnerGone.into()),
         };
         let mut held = Vec::new();
         for _ in 0..count {
@@ -165,4 +170,53 @@ fn reach(path: &Path) -> Result<(OwnedFd, Identity), AttachError> {
     let pid = u32::try_from(peer.pid.as_raw_nonzero().get()).unwrap_or(0);
     let process = Identity::of(pid).ok_or(AttachError::Absent)?;
     Ok((socket, process))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use soulbox_wire::spawner::{Cause, Usage};
+
+    /// A spawner that ends what was in the pools of the engine before.
+    fn spawner(listener: OwnedFd) {
+        let engine = rustix::net::accept(&listener).unwrap();
+        let say = |event: &Event| channel::send(&engine, event, &[]).unwrap();
+        say(&Event::Hello {
+            generation: GENERATION,
+            not_enforced: Vec::new(),
+        });
+        say(&Event::Gone {
+            slot: 7,
+            ran: false,
+            cause: Cause::default(),
+            code: None,
+            signal: 9,
+            usage: Usage::default(),
+            problems: Vec::new(),
+        });
+        let (asked, _) = channel::receive::<Request>(&engine).unwrap();
+        assert!(matches!(asked, Request::Adopt { .. }));
+        say(&Event::Adopted {
+            generation: GENERATION,
+            not_enforced: vec!["cpu".to_owned()],
+            held: 0,
+        });
+        // Until the engine leaves.
+        let _ = channel::receive::<Request>(&engine);
+    }
+
+    #[tokio::test]
+    async fn what_ends_meanwhile_does_not_keep_an_engine_from_taking_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("spawner");
+        let listener = NativeDriver::meeting_place(&place).unwrap();
+        rustix::net::listen(&listener, 1).unwrap();
+        let spawner = std::thread::spawn(move || spawner(listener));
+        let attached = NativeDriver::attach(&place).await.unwrap();
+        assert_eq!(attached.driver.not_enforced(), ["cpu"]);
+        assert!(attached.held.is_empty());
+        attached.driver.leave().await;
+        drop(attached);
+        spawner.join().unwrap();
+    }
 }
