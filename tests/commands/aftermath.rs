@@ -77,6 +77,33 @@ fn a_command_is_never_seen_to_run_in_a_sandbox_that_is_gone() {
     }
 }
 
+/// The first one opens the connection to the agent, which tells what it knows: nothing yet.
+#[test]
+fn commands_that_are_the_first_of_a_sandbox_together_all_run() {
+    let server = Server::start();
+    for round in 0..10 {
+        let sandbox = server.sandbox();
+        let target = format!("/v1/sandboxes/{sandbox}/commands");
+        let echo = json!({"cmd": ["echo", "here"]});
+        let started: Vec<Value> = std::thread::scope(|scope| {
+            let start = |number: usize| {
+                let key = format!("{round}-{number}");
+                let (server, target, echo) = (&server, &target, &echo);
+                scope.spawn(move || keyed(server, &key, target, echo))
+            };
+            let asked: Vec<_> = (0..6).map(start).collect();
+            let joined = asked.into_iter().map(|asked| asked.join());
+            joined.map(|answer| answer.expect("an answer")).collect()
+        });
+        for command in &started {
+            let ended = server.wait(command);
+            assert_eq!(ended["state"], "exited", "round {round}: {ended}");
+        }
+        let gone = server.ask("DELETE", &format!("/sandboxes/{sandbox}"), b"");
+        gone.expect(204);
+    }
+}
+
 #[test]
 fn a_crash_loses_no_key_no_record_and_no_output() {
     let mut server = Server::start();

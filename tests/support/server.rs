@@ -195,5 +195,11 @@ impl Drop for Server {
             let _ = kill_process(self.pid(), Signal::TERM);
             let _ = self.child.wait();
         }
+        if std::thread::panicking() {
+            #[allow(clippy::print_stderr)] // what whoever reads of the failure looks for
+            {
+                eprintln!("the server's log:\n{}", self.log());
+            }
+        }
     }
 }

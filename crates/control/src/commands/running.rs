@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
+/// Of a command whose start was not sent yet: no agent can know it.
+pub(super) const NOT_SENT: u64 = u64::MAX;
+
 /// A command, shared by all who start, follow and end it.
 pub(crate) struct Running {
     pub(crate) id: CommandId,
@@ -16,7 +19,7 @@ pub(crate) struct Running {
     pub(crate) changed: watch::Sender<()>,
     /// Whether the agent was asked to tell when it has written more, and has not yet.
     pub(crate) asked: AtomicBool,
-    /// The connection on which its start was sent; 0: one of an earlier server.
+    /// The connection on which its start was sent; 0: one of an earlier server; or [`NOT_SENT`].
     pub(crate) sent_on: AtomicU64,
 }
 
@@ -47,7 +50,7 @@ impl Running {
             log: log.clone(),
             changed: watch::Sender::new(()),
             asked: AtomicBool::new(false),
-            sent_on: AtomicU64::new(0),
+            sent_on: AtomicU64::new(if noted { 0 } else { NOT_SENT }),
         })
     }
 

@@ -3,7 +3,7 @@
 use super::NewCommand;
 use super::book::Book;
 use super::read::Commands;
-use super::running::Running;
+use super::running::{NOT_SENT, Running};
 use crate::control::Control;
 use crate::error::{ControlError, in_plain_words};
 use crate::idempotency::{Claim, Held, Made};
@@ -80,7 +80,7 @@ impl Control {
         let started = self.start_and_keep(&book, &command, &record, new, held.as_ref());
         if let Err(error) = started.await {
             let may_run =
-                command.refusal().is_none() && command.sent_on.load(Ordering::Relaxed) != 0;
+                command.refusal().is_none() && command.sent_on.load(Ordering::Relaxed) != NOT_SENT;
             // One that may run stays in the book until it is known what became of it.
             if !may_run {
                 self.books.remove(&book, &command.id);
@@ -159,7 +159,7 @@ async fn start(
     let request = Request::Start(Box::new(message(&command.id, new)));
     let sent = link.sender.send(&request, Some(output.as_fd())).await;
     if let Err(error @ AgentError::TooLarge { .. }) = sent {
-        command.sent_on.store(0, Ordering::Relaxed);
+        command.sent_on.store(NOT_SENT, Ordering::Relaxed);
         return Err(ControlError::invalid("cmd", error.to_string()));
     }
     // If sending failed, the connection is over, and the next one tells whether it arrived.
