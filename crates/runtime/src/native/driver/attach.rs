@@ -178,8 +178,8 @@ mod tests {
     use soulbox_wire::spawner::{Cause, Usage};
 
     /// A spawner that ends what was in the pools of the engine before.
-    fn spawner(listener: OwnedFd) {
-        let engine = rustix::net::accept(&listener).unwrap();
+    fn spawner(listener: &OwnedFd) {
+        let engine = rustix::net::accept(listener).unwrap();
         let say = |event: &Event| channel::send(&engine, event, &[]).unwrap();
         say(&Event::Hello {
             generation: GENERATION,
@@ -211,7 +211,7 @@ mod tests {
         let place = directory.path().join("spawner");
         let listener = NativeDriver::meeting_place(&place).unwrap();
         rustix::net::listen(&listener, 1).unwrap();
-        let spawner = std::thread::spawn(move || spawner(listener));
+        let spawner = std::thread::spawn(move || spawner(&listener));
         let attached = NativeDriver::attach(&place).await.unwrap();
         assert_eq!(attached.driver.not_enforced(), ["cpu"]);
         assert!(attached.held.is_empty());
