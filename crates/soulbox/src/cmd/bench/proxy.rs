@@ -208,6 +208,7 @@ impl Served {
         command.args([
             "serve",
             "--listen=127.0.0.1:0",
+            "--end-on-stop",
             "--allow-host-template",
             "--data-dir",
         ]);
