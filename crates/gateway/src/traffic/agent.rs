@@ -1,7 +1,7 @@
 //! The agent's own port. Whether a request may go there is decided here: what the agent itself would say
 //! proves nothing.
 
-use super::commands::{Answered, Asked, Heard};
+use super::commands::{self, Heard};
 use super::{forward, refuse, signature};
 use crate::body::Stalling;
 use crate::door::Gateway;
@@ -48,7 +48,7 @@ pub(super) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incom
     let stall = gateway.control.settings().server.body_timeout;
     let body = Stalling::new(Drained::new(body), stall);
     let fault = body.fault();
-    let request = Request::from_parts(parts, Asked::new(body, heard.as_ref()));
+    let request = Request::from_parts(parts, commands::asked(body, heard.as_ref()));
     match live.agent().pass(request).await {
         // Nobody asked it to speak another protocol, and what comes then is no answer.
         Ok(response) if response.status().is_informational() => {
@@ -58,7 +58,7 @@ pub(super) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incom
             forward::strip(response.headers_mut());
             match heard {
                 None => response.map(Body::new),
-                heard => response.map(|body| Body::new(Answered::new(body, heard))),
+                Some(heard) => response.map(|body| Body::new(commands::answered(body, heard))),
             }
         }
         Err(error) => {

@@ -102,27 +102,16 @@ impl Heard {
     }
 }
 
-/// The body of a request, looked at as it passes.
-pub(super) struct Asked<B> {
-    body: B,
-    scan: Option<(Heard, Scan)>,
-}
-
-impl<B> Asked<B> {
-    pub(super) fn new(body: B, heard: Option<&Heard>) -> Self {
-        let heard = heard.filter(|heard| heard.starts).cloned();
-        Self {
-            body,
-            scan: heard.map(|heard| (heard, Scan::new(LONGEST_START))),
-        }
-    }
-
-    fn look(&mut self, bytes: &[u8]) {
-        let Some((heard, scan)) = &mut self.scan else {
+/// The body of a request, looked at for the program that it names.
+pub(super) fn asked<B>(body: B, heard: Option<&Heard>) -> Passing<B, impl FnMut(&[u8]) + use<B>> {
+    let heard = heard.filter(|heard| heard.starts).cloned();
+    let mut scan = heard.map(|heard| (heard, Scan::new(LONGEST_START)));
+    let look = move |bytes: &[u8]| {
+        let Some((heard, reader)) = &mut scan else {
             return;
         };
         let mut over = false;
-        scan.push(bytes, |message| {
+        reader.push(bytes, |message| {
             over = true;
             if let Message::Whole(json) = message
                 && let Ok(asked) = serde_json::from_slice::<StartRequest>(json)
@@ -132,76 +121,39 @@ impl<B> Asked<B> {
             }
         });
         if over {
-            self.scan = None;
+            scan = None;
         }
-    }
+    };
+    Passing { body, look }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Asked<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(bytes) = frame.data_ref()
-        {
-            self.look(bytes);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// The body of an answer, looked at as it passes.
-pub(super) struct Answered<B> {
-    body: B,
-    heard: Option<Heard>,
-    scan: Scan,
-    pid: Option<u32>,
-}
-
-impl<B> Answered<B> {
-    pub(super) fn new(body: B, heard: Option<Heard>) -> Self {
-        Self {
-            body,
-            heard,
-            scan: Scan::new(LONGEST_EVENT),
-            pid: None,
-        }
-    }
-
-    fn look(&mut self, bytes: &[u8]) {
-        let Some(heard) = &self.heard else { return };
-        let (pid, mut over) = (&mut self.pid, false);
-        self.scan.push(bytes, |message| {
-            let end = match (heard.read(message), &pid) {
+/// The body of an answer, looked at for a process's start and end.
+pub(super) fn answered<B>(body: B, heard: Heard) -> Passing<B, impl FnMut(&[u8]) + use<B>> {
+    let mut heard = Some(heard);
+    let mut scan = Scan::new(LONGEST_EVENT);
+    let mut pid = None;
+    let look = move |bytes: &[u8]| {
+        let Some(told) = &heard else { return };
+        let mut over = false;
+        scan.push(bytes, |message| {
+            let end = match (told.read(message), pid) {
                 (Some(Told::Started(started)), None) => {
-                    *pid = Some(started);
-                    return heard.started(started);
+                    pid = Some(started);
+                    return told.started(started);
                 }
                 (Some(Told::Ended(end)), Some(_)) if !over => end,
                 _ => return,
             };
             over = true;
             if let Some(pid) = pid {
-                heard.ended(*pid, end);
+                told.ended(pid, end);
             }
         });
         if over {
-            self.heard = None;
+            heard = None;
         }
-    }
+    };
+    Passing { body, look }
 }
 
 /// How a process ended, in the words of the log.
@@ -212,7 +164,13 @@ pub(crate) fn end_of(end: &ProcessEnd) -> LogEnd {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Answered<B> {
+/// A body whose bytes are looked at as they pass.
+pub(super) struct Passing<B, L> {
+    body: B,
+    look: L,
+}
+
+impl<B: Body<Data = Bytes> + Unpin, L: FnMut(&[u8]) + Unpin> Body for Passing<B, L> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -224,7 +182,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answered<B> {
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(bytes) = frame.data_ref()
         {
-            self.look(bytes);
+            (self.look)(bytes);
         }
         polled
     }
