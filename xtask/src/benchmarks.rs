@@ -208,6 +208,12 @@ const MARKS: [(&str, &str, Of); 67] = [
         "/bin/true, 4 at once",
         Of::AtLeastPerSecond(1500.0),
     ),
+    ("serve", "/bin/true, recorded", Of::P50(1.5)),
+    (
+        "serve",
+        "/bin/true, recorded, 4 at once",
+        Of::AtLeastPerSecond(1500.0),
+    ),
     (
         "serve",
         "a file of 64 MiB sent, median",

@@ -136,6 +136,18 @@ impl Api {
         Ok(Made { was_ready, ..made })
     }
 
+    /// Runs a command that is recorded to its end, which must be a success.
+    pub(super) async fn record(&mut self, made: &Made, asked: Bytes) -> Result<(), Failure> {
+        let limit = COMMAND.as_millis();
+        let path = format!("/v1/sandboxes/{}/commands?wait_ms={limit}", made.id);
+        let answer = self.ask(Method::POST, &path, asked).await?;
+        let record = serde_json::from_slice::<serde_json::Value>(answer.body());
+        match record {
+            Ok(record) if record["state"] == "exited" && record["exit_code"] == 0 => Ok(()),
+            _ => Err(unexpected("a command", &answer)),
+        }
+    }
+
     /// Ends a sandbox.
     pub(super) async fn kill(&mut self, made: &Made) -> Result<(), Failure> {
         let path = format!("/sandboxes/{}", made.id);
