@@ -171,7 +171,9 @@ pub(crate) fn memory(server: &Server) -> u64 {
 /// A process's memory, in kibibytes, without files: how much of the program counts depends on who else runs it.
 pub(crate) fn memory_of(pid: i32) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("smaps_rollup");
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
+    let line = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Anonymous:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
     kib.expect("a number")
 }

@@ -176,6 +176,34 @@ async fn a_parked_sandbox_takes_other_limits() {
     node.stop().await;
 }
 
+/// Linux asks the cgroup last, when it has copied the program's memory under locks that neighbours wait for.
+#[tokio::test]
+async fn a_fork_bomb_is_refused_before_the_cgroup_is_asked() {
+    let place = Place::new();
+    let node = place.node(&[("pool.parked", "1")]).await;
+    node.keep_ready(spec(&node));
+    // One that was ready, and one that has more processes than that.
+    for pids in [1024, 1100] {
+        node.pools_filled().await;
+        let mut asked = spec(&node);
+        asked.limits.pids = pids;
+        let sandbox = node.create(asked).await.unwrap();
+        let bomb = "perl -e 'for (1 .. 2000) { my $f = fork; $n += !defined $f; $f // next; \
+                    $f or close STDOUT and close STDERR and sleep 60 and exit } print $n'";
+        let refused: u32 = shell(&sandbox, "user", bomb).await.stdout.parse().unwrap();
+        let most = 2000 - pids;
+        assert!((most..most + pids / 32 + 9).contains(&refused), "{refused}");
+        for group in cgroups(sandbox.slot()) {
+            let Ok(events) = std::fs::read_to_string(group.join("pids.events")) else {
+                continue;
+            };
+            assert!(events.contains("max 0"), "{events}");
+        }
+        sandbox.destroy().await;
+    }
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn memory_and_disk_have_their_ends() {
     let place = Place::new();

@@ -57,8 +57,12 @@ impl Core {
         pools: &Pools,
         spec: &SandboxSpec,
     ) -> Result<Waiting, CreateError> {
-        // A resource limit cannot be changed any more once a user's sandbox is made.
-        let fits = |kind: &Kind| self.may_connect() || kind.spec.limits.pids == spec.limits.pids;
+        // A resource limit cannot be changed any more once a sandbox is made. A cgroup's can, which is
+        // enough for less than that.
+        let fits = |kind: &Kind| {
+            let (made, wanted) = (kind.spec.limits.pids, spec.limits.pids);
+            made == wanted || (self.may_connect() && wanted < made)
+        };
         if let Some(kind) = pools.kind_for(spec).filter(|kind| fits(kind)) {
             if let Some(mut parked) = take_current(&kind.parked) {
                 if spec.limits != kind.spec.limits {

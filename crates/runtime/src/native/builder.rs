@@ -35,8 +35,6 @@ pub(super) struct Builder {
     views: Vec<View>,
     ids: Ids,
     not_enforced: Vec<String>,
-    /// Whether processes are counted by resource limits, for want of a cgroup.
-    counted: bool,
     network: Plan,
     trees: Maker,
     /// Whether Linux spares this process when memory runs out, which sandboxes would inherit.
@@ -77,10 +75,10 @@ impl Builder {
             true => Parents::open(&layout, &init.cgroup, &init.ceiling)?,
             false => Parents::open_delegated(&mut layout, &init.cgroup, &init.ceiling),
         };
-        let counted = !is_root && layout.missing.contains(&Controller::Pids);
+        // Processes are counted by resource limits, too.
         let missing = Controller::ALL
             .iter()
-            .filter(|c| layout.missing.contains(c) && !(counted && **c == Controller::Pids));
+            .filter(|c| layout.missing.contains(c) && **c != Controller::Pids);
         let not_enforced = missing.map(|c| c.name().to_owned()).collect();
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let home_network = rustix::fs::open("/proc/self/ns/net", flags, Mode::empty())
@@ -105,7 +103,6 @@ impl Builder {
             views,
             ids: init.ids,
             not_enforced,
-            counted,
             network,
             spared,
         })
@@ -253,14 +250,13 @@ impl Builder {
             .step(|| "enter the sandbox's network".to_owned())?;
         let earliest = identity::now();
         let owner = ids::owner(self.ids, sandbox.slot, create.owner);
-        let pids = self.counted.then_some(create.limits.pids);
         // What holds for all users of the sandbox together, counted by their namespace's owner.
-        let together = pids.filter(|_| self.ids == Ids::Range);
-        let before = together.map(|pids| process_limit::lower(pids, false));
+        let together = self.ids == Ids::Range;
+        let before = together.then(|| process_limit::lower(create.limits.pids, false));
         let side = set_effective_user(owner)
             .and_then(|()| clone_process(namespaces, sandbox.group.birthplace()));
         if let Ok(Side::Child) = side {
-            guest::run(create, &self.views, (self.ids, pids), childs);
+            guest::run(create, &self.views, self.ids, childs);
         }
         if let Some(before) = before {
             process_limit::restore(before);

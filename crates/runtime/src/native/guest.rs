@@ -7,6 +7,7 @@ use super::cgroup::{View, name_of};
 use super::channel;
 use super::home::{self, KIT_DEV, KIT_EMPTY, KIT_SYS, PARTS, ROOT};
 use super::ids;
+use super::process_limit;
 use super::step::{Step, StepError};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Gid, Mode, OFlags, Uid};
@@ -72,19 +73,13 @@ const READ_ONLY_DATA: Attributes = Attributes::READ_ONLY
     .union(Attributes::NO_DEVICES)
     .union(Attributes::NO_EXEC);
 
-/// Runs the child's side: which ids it has, and how many processes where no cgroup counts them.
-/// Does not return.
-pub(super) fn run(
-    create: &Create,
-    views: &[View],
-    ids_and_pids: (Ids, Option<u32>),
-    channel: OwnedFd,
-) -> ! {
+/// Runs the child's side. Does not return.
+pub(super) fn run(create: &Create, views: &[View], ids: Ids, channel: OwnedFd) -> ! {
     // The spawner's other descriptors belong to other sandboxes.
     let Ok(channel) = descriptor::keep(channel) else {
         std::process::exit(1)
     };
-    let Err(error) = build_and_execute(create, views, ids_and_pids, &channel);
+    let Err(error) = build_and_execute(create, views, ids, &channel);
     // The spawner learns of the child's death in any case; the reason is what may be lost.
     let _ = channel::send(&channel, &Report::Failed(error.failure()), &[]);
     std::process::exit(1)
@@ -96,7 +91,7 @@ enum Never {}
 fn build_and_execute(
     create: &Create,
     views: &[View],
-    (ids, pids): (Ids, Option<u32>),
+    ids: Ids,
     channel: &OwnedFd,
 ) -> Result<Never, StepError> {
     let (Order::Begin, _) = receive(channel)? else {
@@ -126,9 +121,7 @@ fn build_and_execute(
     change_root()?;
     rustix::system::sethostname(HOST_NAME).step(|| "set the host name".to_owned())?;
     reset_limits(create.open_files)?;
-    if let Some(pids) = pids {
-        super::process_limit::lower(pids, true);
-    }
+    process_limit::lower(process_limit::of_each_user(ids, create.limits.pids), true);
     clock.lap("root");
     // Not before the mounts: Linux keeps lists for each pair of a memory cgroup and a file system
     // that a process of it has made files in, and what the agent does not touch needs none.

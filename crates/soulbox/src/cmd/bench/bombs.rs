@@ -18,7 +18,7 @@ Examples:
   soulbox bench bombs --template base --count 1000 --json > bombs.json";
 
 /// What the neighbour does: a name and a shell's words. Each goes on until it is ended.
-const BOMBS: [(&str, &str); 12] = [
+const BOMBS: [(&str, &str); 13] = [
     (
         "spins",
         "for i in 1 2 3 4 5 6 7 8; do (while :; do :; done) & done; wait",
@@ -60,6 +60,11 @@ const BOMBS: [(&str, &str); 12] = [
     (
         "starts programs without end",
         "for i in 1 2 3 4; do (while :; do /bin/true; done) & done; wait",
+    ),
+    (
+        "maps a file that all share",
+        "python3 -c \"\nimport glob, mmap, os\nlibc = open(glob.glob('/usr/lib/*/libc.so.6')[0], 'rb').fileno()\n\
+         for _ in range(9): os.fork()\nwhile True: mmap.mmap(libc, 4096, prot=mmap.PROT_READ).close()\"",
     ),
     (
         "fills and empties pipes",

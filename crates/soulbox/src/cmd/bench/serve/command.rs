@@ -125,12 +125,7 @@ pub(super) async fn measure(
 }
 
 /// Several clients, each with commands one after the other.
-async fn at_once(
-    address: &Address,
-    args: &Args,
-    name: &str,
-    way: &Way,
-) -> Result<Times, Failure> {
+async fn at_once(address: &Address, args: &Args, name: &str, way: &Way) -> Result<Times, Failure> {
     let mut users = Vec::new();
     for _ in 0..AT_ONCE {
         let mut user = User::new(address, args).await?;
@@ -156,7 +151,8 @@ async fn at_once(
     let mut done = Vec::new();
     for user in running {
         let user = user.await;
-        let (user, took) = user.map_err(|error| super::failed("a client broke").because(&error))??;
+        let (user, took) =
+            user.map_err(|error| super::failed("a client broke").because(&error))??;
         took.into_iter().for_each(|time| times.add(time));
         done.push(user);
     }
