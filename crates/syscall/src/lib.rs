@@ -17,6 +17,7 @@
 //! | starting programs | [`process`] |
 //! | limits of directory trees on ext4 and XFS | [`project`] |
 //! | what a program was started with | [`inherit`] |
+//! | which thread goes first | [`scheduling`] |
 //! | signals, hearing of the end of children | [`signal`] |
 //! | system-call filters | [`seccomp`] |
 //! | pseudo-terminals | [`terminal`] |
@@ -36,6 +37,7 @@ pub mod netlink;
 pub mod passing;
 pub mod process;
 pub mod project;
+pub mod scheduling;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;

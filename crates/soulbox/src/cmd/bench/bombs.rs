@@ -75,9 +75,6 @@ const BOMBS: [(&str, &str); 13] = [
 /// How many commands are not counted at first.
 const WARM: u32 = 20;
 
-/// How long the neighbour has to get going.
-const BEGUN: Duration = Duration::from_millis(500);
-
 /// The longest that one bomb is measured.
 const LONGEST: Duration = Duration::from_secs(30);
 
@@ -88,6 +85,9 @@ pub(super) struct Args {
     /// How many commands are measured beside each bomb, and before it
     #[arg(long, value_name = "COUNT", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
+    /// For how long the neighbour goes on before commands begin
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = crate::cli::server::time)]
+    after: Duration,
     /// Only the bombs whose name holds this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -111,7 +111,7 @@ pub(super) async fn measure(global: &Global, args: &Args) -> Result<Report, Fail
         commands(&measured, args.count, &mut idle).await?;
         let mut times = Times::of(format!("/bin/true, its neighbour {name}"))?;
         let bomb = light(&node, args, code).await?;
-        tokio::time::sleep(BEGUN).await;
+        tokio::time::sleep(args.after).await;
         let done = commands(&measured, args.count, &mut times).await;
         bomb.end().await;
         done?;
