@@ -61,7 +61,7 @@ enum Of {
 }
 
 /// What the product is held to: bench, row, demand. Times in milliseconds.
-const MARKS: [(&str, &str, Of); 67] = [
+const MARKS: [(&str, &str, Of); 69] = [
     ("create", "create, everything fresh", Of::P50(2.5)),
     (
         "create",
