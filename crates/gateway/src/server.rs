@@ -163,20 +163,27 @@ impl Server {
         let stopping = self.stopping.subscribe();
         let tls = self.tls.as_ref().filter(|_| client.tls);
         let tls = tls.map(|(_, tls)| Arc::clone(tls));
-        tokio::spawn(async move {
-            prepare(&stream);
-            let Some(tls) = tls else {
-                return connection::serve(gateway, stream, client, stopping).await;
-            };
-            let Some(stream) = tls.shake(stream).await else {
-                return;
-            };
-            drop(tls);
-            match is_http2(&stream) {
-                true => connection::serve_http2(gateway, stream, client, stopping).await,
-                false => connection::serve(gateway, stream, client, stopping).await,
-            }
-        });
+        prepare(&stream);
+        match tls {
+            None => drop(tokio::spawn(connection::serve(
+                gateway, stream, client, stopping,
+            ))),
+            Some(tls) => drop(tokio::spawn(async move {
+                let Some(stream) = tls.shake(stream).await else {
+                    return;
+                };
+                drop(tls);
+                match is_http2(&stream) {
+                    true => {
+                        let served = connection::serve_http2(gateway, stream, client, stopping);
+                        Box::pin(served).await;
+                    }
+                    false => {
+                        Box::pin(connection::serve(gateway, stream, client, stopping)).await;
+                    }
+                }
+            })),
+        }
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) async fn serve<S>(
         .half_close(false)
         .serve_connection(watched(stream, &pulse), service(gateway, client, &pulse))
         .with_upgrades();
+    let connection = pin!(connection);
     let end = |connection: Pin<&mut _>| http1::UpgradeableConnection::graceful_shutdown(connection);
     drive(connection, end, &pulse, &limits.server, stopping).await;
 }
@@ -75,6 +76,7 @@ pub(super) async fn serve_http2<S>(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
         .serve_connection(watched(stream, &pulse), service(gateway, client, &pulse));
+    let connection = pin!(connection);
     let end = |connection: Pin<&mut _>| http2::Connection::graceful_shutdown(connection);
     drive(connection, end, &pulse, &limits.server, stopping).await;
 }
@@ -111,15 +113,15 @@ fn service(
     })
 }
 
-/// Drives a connection to its end, or to the end of its time.
+/// Drives a connection to its end, or to the end of its time. It stays where it is: moved, it would
+/// be in the future twice.
 async fn drive<C: Future>(
-    connection: C,
+    mut connection: Pin<&mut C>,
     end: impl Fn(Pin<&mut C>),
     pulse: &Pulse,
     limits: &soulbox_settings::section::Server,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut connection = pin!(connection);
     let mut told = false;
     loop {
         let left = pulse.left(limits.header_timeout, limits.idle_timeout);
