@@ -75,10 +75,10 @@ impl Builder {
             true => Parents::open(&layout, &init.cgroup, &init.ceiling)?,
             false => Parents::open_delegated(&mut layout, &init.cgroup, &init.ceiling),
         };
-        // Processes are counted by resource limits, too.
+        // A user's are counted by resource limits, all of a sandbox together; root's only each user's.
         let missing = Controller::ALL
             .iter()
-            .filter(|c| layout.missing.contains(c) && **c != Controller::Pids);
+            .filter(|c| layout.missing.contains(c) && (is_root || **c != Controller::Pids));
         let not_enforced = missing.map(|c| c.name().to_owned()).collect();
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let home_network = rustix::fs::open("/proc/self/ns/net", flags, Mode::empty())
