@@ -295,7 +295,7 @@ impl Node {
     /// another one, everything ends. Nothing can be asked of its sandboxes any more; dropping them
     /// does not end them.
     pub async fn leave(&self) {
-        self.pools.close();
+        self.pools.stop().await;
         match self.core.lasting {
             true => self.core.leave().await,
             false => self.core.stop().await,
@@ -304,7 +304,7 @@ impl Node {
 
     /// Ends all sandboxes and the spawner, and waits until all is given back.
     pub async fn stop(&self) {
-        self.pools.close();
+        self.pools.stop().await;
         self.core.stop().await;
     }
 }

@@ -150,6 +150,17 @@ impl Pools {
         }
     }
 
+    /// As [`Pools::close`], and nothing is being made any more either: a refill that runs just now would
+    /// find its spawner gone, and hold on to the engine.
+    pub(crate) async fn stop(&self) {
+        let tasks = std::mem::take(&mut *lock(&self.tasks));
+        tasks.iter().for_each(JoinHandle::abort);
+        for task in tasks {
+            let _ = task.await;
+        }
+        self.close();
+    }
+
     /// Makes nothing more and lets go of what waits.
     pub(crate) fn close(&self) {
         for task in lock(&self.tasks).drain(..) {
