@@ -17,7 +17,6 @@ def arguments(words):
 
 def main():
     given = arguments(sys.argv[1:])
-    sys.argv = [""]
     prepare(preload=[name for name in given.preload.split(",") if name])
     try:
         serve(given.control)

@@ -3,6 +3,7 @@
 Classes of pandas and matplotlib are known by name, so nothing is imported for a user who does not.
 """
 
+import sys
 import warnings
 
 from IPython.core.formatters import BaseFormatter
@@ -27,6 +28,13 @@ class ChartFormatter(BaseFormatter):
     format_type = Unicode("e2b/chart")
     print_method = ObjectName("_repr_e2b_chart_")
     _return_type = (dict, str)
+
+    def __call__(self, obj):
+        # Not registered by type: choosing figure formats takes the type out of every formatter.
+        module = sys.modules.get("matplotlib.figure")
+        if module is not None and isinstance(obj, module.Figure):
+            return chart(obj)
+        return super().__call__(obj)
 
 
 def _json(value):
@@ -67,8 +75,6 @@ def register(shell):
     data.for_type_by_name("pandas", "DataFrame", _table)
     data.for_type_by_name("pandas.core.frame", "DataFrame", _table)
     formatters["e2b/data"] = data
-    charts = ChartFormatter(parent=display)
-    charts.for_type_by_name("matplotlib.figure", "Figure", chart)
-    formatters["e2b/chart"] = charts
+    formatters["e2b/chart"] = ChartFormatter(parent=display)
     # Until pyplot's inline backend sets its own, with the user's choices.
     formatters["image/png"].for_type_by_name("matplotlib.figure", "Figure", _png)

@@ -84,6 +84,7 @@ def serve(fd):
     control.set_inheritable(False)
     reseed()
     figures.choose()
+    sys.argv = [""]
     wire = _wire(control)
     interrupts = Interrupts()
     interrupts.take()

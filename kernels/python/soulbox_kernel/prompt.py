@@ -8,7 +8,6 @@ from IPython.core.error import StdinNotImplementedError
 
 def _refuse(name):
     def ask(*_, **__):
-        __tracebackhide__ = True
         raise StdinNotImplementedError(
             f"{name} was called, but cells have no standard input; give the value in the code")
 

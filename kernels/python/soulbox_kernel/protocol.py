@@ -110,14 +110,14 @@ def _checked(message):
     id = message.get("id")
     if not isinstance(id, str):
         raise BadRequest("a request must have an id that is a string")
-    fields = _TYPES.get(message.get("type"))
+    kind = message.get("type")
+    fields = _TYPES.get(kind) if isinstance(kind, str) else None
     if fields is None:
-        known = ", ".join(sorted(_TYPES))
-        raise BadRequest(f"unknown type of request {message.get('type')!r}; known are {known}", id)
+        raise BadRequest(f"unknown type of request {kind!r:.100}; known are {', '.join(sorted(_TYPES))}", id)
     for name, kind in fields.items():
         if not isinstance(message.get(name), kind):
             raise BadRequest(f"{message['type']} needs {name!r} of type {kind.__name__}", id)
-    if not isinstance(message.get("env") or {}, dict):
+    if not isinstance(message.get("env"), (dict, type(None))):
         raise BadRequest("'env' must be an object", id)
     return Request(message)
 

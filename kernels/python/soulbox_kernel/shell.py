@@ -132,5 +132,6 @@ def make():
     shell = KernelShell.instance(config=_config())
     # Of Python 3.12 and later, about threads; the only one may be the kernel's own.
     warnings.filterwarnings("ignore", message=".*use of fork\\(\\) may lead", category=DeprecationWarning)
-    sys.argv = [""]
+    # Modules beside the user's files, wherever the kernel has moved to.
+    sys.path.insert(0, "")
     return shell

@@ -121,7 +121,7 @@ class Wire:
     def leave(self):
         """In a forked child: lets go of the conversation, which stays the parent's."""
         self.left = True
-        for descriptor in (self._control.detach(), self._event, *(c.pipe for c in self._captures)):
+        for descriptor in (self._control.detach(), self._event, self._log, *(c.pipe for c in self._captures)):
             os.close(descriptor)
 
     def _id(self):
