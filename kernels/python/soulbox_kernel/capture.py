@@ -56,14 +56,16 @@ class Capture:
 
     def fetch(self):
         """Takes what is in the pipe by now, then what the stream keeps."""
+        data, text = self._stream.fetch(self._drain)
+        self._add(self._decoder.decode(data) + sound(text))
+
+    def _drain(self):
         left = array.array("i", [0])
         fcntl.ioctl(self.pipe, termios.FIONREAD, left)
         while left[0] > 0:
             data = os.read(self.pipe, min(CHUNK, left[0]))
             left[0] -= len(data)
             self._add(self._decoder.decode(data))
-        data, text = self._stream.fetch()
-        self._add(self._decoder.decode(data) + sound(text))
 
     def due(self, now):
         """Pieces whose time has come. The start of a line waits for its end once more."""

@@ -41,17 +41,16 @@ class Cells:
 
     def _run(self, code, silent):
         report = self._shell.report
-        self._interrupts.take()
         try:
             try:
-                self._interrupts.running = True
+                self._interrupts.begin()
                 done = self._shell.run_cell(code, store_history=not silent, silent=silent)
             finally:
-                self._interrupts.running = False
+                self._interrupts.finish()
         except BaseException as error:
             # IPython lets through what hits it outside of the cell's code: interrupts, and code
             # that it cannot even look at.
-            self._interrupts.running = False
+            self._interrupts.finish()
             report.tell_exception(error)
             return
         error = done.error_before_exec or done.error_in_exec

@@ -87,11 +87,11 @@ def serve(fd):
     sys.argv = [""]
     wire = _wire(control)
     interrupts = Interrupts()
-    interrupts.take()
+    interrupts.finish()
     _watch_forks(wire, interrupts)
     _prepared.wire = wire
     wire.start(_ready())
-    _loop(wire, Cells(_prepared, wire, interrupts, after=native.flusher()))
+    _loop(wire, Cells(_prepared, wire, interrupts, after=native.flusher()), interrupts)
 
 
 def _ready():
@@ -146,7 +146,7 @@ def _watch_forks(wire, interrupts):
     os.register_at_fork(before=flush, after_in_child=leave)
 
 
-def _loop(wire, cells):
+def _loop(wire, cells, interrupts):
     while True:
         try:
             request = wire.wait(idle=awaiting.go_on)
@@ -161,6 +161,6 @@ def _loop(wire, cells):
             wire.end(request)
             request.done = True
         except BaseException:
-            # Of a handler or timer that the user's code left behind: no cell is there to be told.
-            # What was under way is taken up again where it stood.
-            continue
+            # Of a handler or timer of the user's, just as the cell ended. What was under way is
+            # taken up again where it stood.
+            interrupts.finish()

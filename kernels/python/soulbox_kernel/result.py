@@ -8,6 +8,9 @@ from IPython.core.displayhook import DisplayHook
 from soulbox_kernel.plain import NotPlain, plain
 from soulbox_kernel.protocol import FRAME_LIMIT, FrameTooLarge
 
+BINARY = ("image/png", "image/jpeg", "image/gif", "application/pdf")
+"""Types whose text is base64."""
+
 STRUCTURED = ("e2b/data", "application/json")
 """Forms that a too large result can do without, since it has others."""
 
@@ -19,7 +22,8 @@ def bundle(data):
         if isinstance(value, (bytes, bytearray, memoryview)):
             clean[str(mime)] = base64.b64encode(value).decode("ascii")
         elif isinstance(value, str):
-            clean[str(mime)] = str(value)
+            # Older versions of IPython break base64 into lines.
+            clean[str(mime)] = "".join(value.split()) if mime in BINARY else str(value)
         elif value is not None:
             try:
                 clean[str(mime)] = plain(value, otherwise=str)

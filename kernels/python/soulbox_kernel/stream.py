@@ -109,16 +109,18 @@ class Stream(io.TextIOBase):
                 # Cut after each write: an exception of a signal handler loses nothing.
                 self._rest = self._rest[os.write(self._pipe, self._rest):]
 
-    def fetch(self):
-        """Bytes and then text that wait to be sent; for the thread that reads the pipe.
+    def fetch(self, drain):
+        """Empties the pipe by `drain`, then gives the bytes and the text that come behind it.
 
-        Nothing if a writer is at work: that thread may be waiting for this one to read.
+        For the thread that reads the pipe. While it holds the lock nobody here writes to the pipe,
+        so what is given is later than all that was drained. If a writer is at work nothing is
+        given: it may be waiting for this thread to read.
         """
-        if not self._pieces and not self._rest:
-            return b"", ""
         if not self._lock.acquire(blocking=False):
+            drain()
             return b"", ""
         try:
+            drain()
             rest, self._rest = bytes(self._rest), b""
             return rest, "".join(self._popped())
         finally:

@@ -114,8 +114,9 @@ class Output(KernelCase):
         self.assertEqual((frame["type"], frame["id"], frame["text"]), ("stdout", None, "late\n"))
 
     def test_much_output_comes_whole_and_in_bounded_pieces(self):
-        answer = self.run_ok("for i in range(100_000): print(i)")
-        self.assertEqual("".join(answer.stdout), "".join(f"{i}\n" for i in range(100_000)))
+        for _ in range(5):
+            answer = self.run_ok("for i in range(100_000): print(i)")
+            self.assertEqual("".join(answer.stdout).split(), [str(i) for i in range(100_000)])
         answer = self.run_ok("print('x' * 3_000_000)")
         self.assertEqual(len("".join(answer.stdout)), 3_000_001)
         self.assertLessEqual(max(map(len, answer.stdout)), 64 * 1024)
