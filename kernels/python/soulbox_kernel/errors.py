@@ -1,5 +1,6 @@
 """How a cell fails: the one error of a cell, bounded and in IPython's words."""
 
+import sys
 import traceback
 
 NAME_LIMIT = 1024
@@ -69,6 +70,10 @@ class Report:
         if self.muted or self.reported or self._wire is None:
             return
         self.reported = True
+        if self._wire.left:
+            # A forked child has no conversation of its own.
+            print("".join(lines), file=sys.stderr)
+            return
         self._wire.error(
             clipped(name, NAME_LIMIT),
             clipped(value, VALUE_LIMIT),

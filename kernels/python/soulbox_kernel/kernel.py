@@ -157,7 +157,7 @@ def _loop(wire, cells, interrupts):
                 cells.handle(request)
             if wire.left:
                 # A cell forked, and this is the child behind the end of its code.
-                os._exit(0)
+                os._exit(request.status != "ok")
             wire.end(request)
             request.done = True
         except BaseException:

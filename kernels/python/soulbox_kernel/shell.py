@@ -7,6 +7,7 @@ import warnings
 import IPython
 from IPython.core import interactiveshell
 from IPython.core.autocall import ExitAutocall
+from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.profiledir import ProfileDir
 from traitlets import Instance, Type, default, observe
@@ -47,6 +48,9 @@ class KernelShell(InteractiveShell):
     display_pub_class = Type(Publisher)
     exiter = Instance(_Exit)
     wire = None
+    kernel = None
+    """Libraries ask whether this is there, and then take no terminal's width for the width of a
+    table. What a Jupyter kernel has there is not."""
 
     @default("exiter")
     def _default_exiter(self):
@@ -83,6 +87,11 @@ class KernelShell(InteractiveShell):
 
     system_raw = system
     system_piped = system
+
+    def enable_gui(self, gui=None):
+        """Allows `%matplotlib inline`; there is no screen for others."""
+        if gui not in (None, "inline"):
+            raise UsageError(f"there is no display for {gui}; figures are shown inline")
 
     def ask_exit(self):
         """What magics call to leave."""

@@ -50,6 +50,12 @@ class Tables(KernelCase):
         self.assertEqual(len(result["e2b/data"]), 3)
         self.assertEqual(result["e2b/data"]["1"], ["1.5"])
 
+    def test_wide_table_is_not_cut_to_a_terminal(self):
+        result = self.table("pd.DataFrame([range(15)], columns=[f'column{i}' for i in range(15)])")
+        for number in range(15):
+            self.assertIn(f"column{number}", result["text/plain"])
+            self.assertIn(f"column{number}", result["text/html"])
+
     def test_too_large_table_is_still_shown(self):
         answer = self.kernel.run("import pandas as pd\npd.DataFrame({'a': range(1_000_001)})")
         self.assertEqual(set(answer.main[0]), {"text/plain", "text/html"})
@@ -93,6 +99,20 @@ class Figures(KernelCase):
         kernel = self.own_kernel()
         answer = kernel.run("from matplotlib.figure import Figure\nf = Figure(); f.add_subplot().plot([1])\nf")
         self.assert_figure(answer.main[0])
+
+    def test_matplotlib_magic(self):
+        kernel = self.own_kernel()
+        answer = kernel.run("%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1]);")
+        self.assertIsNone(answer.error)
+        self.assert_figure(answer.results[0])
+        self.assertIsNotNone(kernel.run("%matplotlib qt").error)
+
+    def test_format_may_be_chosen(self):
+        kernel = self.own_kernel()
+        kernel.run("%config InlineBackend.figure_format = 'svg'")
+        (result,) = kernel.run("import matplotlib.pyplot as plt\nplt.plot([1]);").results
+        self.assertIn("image/svg+xml", result)
+        self.assertNotIn("image/png", result)
 
     def test_other_backend_is_the_users_choice(self):
         kernel = self.own_kernel(MPLBACKEND="agg")

@@ -86,6 +86,12 @@ class Output(KernelCase):
         self.assertEqual("".join(answer.stdout), "before\nchild\nparent\n")
         self.assertEqual(self.run_ok("1 + 1").text, "2")
 
+    def test_forked_child_fails_for_itself(self):
+        answer = self.run_ok("import os\npid = os.fork()\nif pid == 0:\n    1 / 0\n"
+                             "os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])")
+        self.assertIn("ZeroDivisionError", "".join(answer.stderr))
+        self.assertEqual(answer.text, "1")
+
     def test_multiprocessing_child_prints(self):
         answer = self.run_ok(
             "import multiprocessing as mp\nmaking = mp.get_context('fork')\ndef work():\n    print('from child')\n"
