@@ -1,7 +1,5 @@
 """Figures as data, by the package `e2b_charts` where it is installed."""
 
-from soulbox_kernel.plain import plain
-
 
 def chart(figure):
     """What the figure shows; `{}` if it shows nothing or cannot be read, None without the package."""
@@ -10,7 +8,7 @@ def chart(figure):
     except ImportError:
         return None
     try:
-        return plain(chart_figure_to_dict(figure), otherwise=str)
+        return chart_figure_to_dict(figure)
     except Exception:
         # The package reads matplotlib's insides; what it does not know is no fault of the user's.
         return {}

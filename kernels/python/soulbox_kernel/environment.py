@@ -12,29 +12,31 @@ class Environment:
         self._before = {}
 
     def __enter__(self):
-        try:
-            for name, value in self._values.items():
-                before = os.environ.get(name)
-                assign({name: value})
-                self._before[name] = before
-        except BaseException:
-            self.__exit__()
-            raise
+        check(self._values)
+        self._before = {name: os.environ.get(name) for name in self._values}
+        assign(self._values)
         return self
 
     def __exit__(self, *_):
         assign(self._before)
 
 
+def check(values):
+    """Raises ValueError if one of the variables cannot be."""
+    for name, value in values.items():
+        if not isinstance(value, (str, type(None))):
+            raise ValueError(f"the value of variable {name!r} must be text")
+        if not name or "=" in name or "\0" in name + (value or ""):
+            raise ValueError(f"variable {name!r} cannot be set: names have no '=', and neither part a NUL")
+        os.fsencode(name + (value or ""))
+
+
 def assign(values):
-    """Sets variables; None takes one away. Raises ValueError for what no variable can be."""
+    """Sets variables; None takes one away. All of them, or none: raises ValueError as `check`."""
+    check(values)
     for name, value in values.items():
         if value is None:
             os.environ.pop(name, None)
-        elif not isinstance(value, str):
-            raise ValueError(f"the value of variable {name!r} must be text")
-        elif not name or "=" in name or "\0" in name or "\0" in value:
-            raise ValueError(f"variable {name!r} cannot be set: names have no '=', and neither part a NUL")
         else:
             os.environ[name] = value
     if "TZ" in values:

@@ -33,15 +33,14 @@ class Interrupts:
         self._guarded = {}
 
     def begin(self):
-        """A cell is about to run: SIGINT is ours again, whatever the one before did."""
+        """A cell is about to run."""
         guarded, self._guarded = self._guarded, {}
         for number, guard in guarded.items():
             signal.signal(number, guard.handler)
-        signal.signal(signal.SIGINT, self._handle)
         self.running = True
 
     def finish(self):
-        """The cell's code has ended. Saying it twice does no harm."""
+        """The cell's code has ended: SIGINT is ours again, whatever it did. May be said twice."""
         self.running = False
         for number in _OTHERS:
             handler = getsignal(number)

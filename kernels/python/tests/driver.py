@@ -7,9 +7,13 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+HOME = tempfile.TemporaryDirectory(prefix="soulbox-kernel-home-")
+"""Where libraries under test put their caches; gone when the tests end."""
 
 PATIENCE = 20.0
 """Seconds without a frame after which a test fails instead of hanging."""
@@ -17,7 +21,7 @@ PATIENCE = 20.0
 
 def environment(**more):
     """What a kernel under test finds: nothing of the caller's but where programs are."""
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": HERE, "HOME": "/nonexistent", **more}
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": HERE, "HOME": HOME.name, **more}
 
 
 class Conversation:

@@ -39,12 +39,11 @@ class Variables(KernelCase):
         self.assertEqual(self.value("LASTS"), [])
 
     def test_impossible_variables_are_refused_and_nothing_runs(self):
-        for env in ({"A=B": "1"}, {"": "1"}, {"A": "nul\0"}, {"A": 5}, {"OK": "1", "A": ["no"]}):
+        for env in ({"A=B": "1"}, {"": "1"}, {"A": "nul\0"}, {"A": 5}, {"OK": "1", "A": "\ud800"}, {"OK": "1", "A": ["no"]}):
             answer = self.kernel.run("print('ran')", env=env)
             self.assertEqual((answer.status, answer.types), ("error", ["error", "end"]), env)
             self.assertEqual(self.kernel.ask("set_env", env=env).status, "error")
-        self.kernel.ask("set_env", env={"OK": None})
-        self.assertEqual(self.value("OK", env={"OTHER": "1"}), [])
+            self.assertEqual(self.value("OK"), [])
 
     def test_time_zone_takes_effect(self):
         code = "import time; time.localtime(0).tm_hour"
@@ -76,6 +75,7 @@ class Places(KernelCase):
             kernel.run("1 / 0")
             self.assertEqual(kernel.run("import os; os.getcwd()").text, "'/'")
             self.assertEqual(os.listdir(home), [])
+            self.assertFalse(os.path.exists("/nonexistent"))
 
     def test_main_is_the_users(self):
         self.assertEqual(self.kernel.run("__name__").text, "'__main__'")
@@ -84,7 +84,8 @@ class Places(KernelCase):
             "import pickle\nclass Mine: pass\ntype(pickle.loads(pickle.dumps(Mine()))) is Mine").text, "True")
 
     def test_children_do_not_inherit_the_conversation(self):
-        answer = self.kernel.run("!ls /proc/self/fd")
+        # Not by subprocess, which closes descriptors itself.
+        answer = self.kernel.run("import os\nos.system('ls /proc/self/fd');")
         # 0, 1, 2 and what ls opened to look.
         self.assertEqual("".join(answer.stdout).split(), ["0", "1", "2", "3"])
 

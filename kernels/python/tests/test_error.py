@@ -47,6 +47,7 @@ class Errors(KernelCase):
         for part in ("ValueError: v1", "TypeError: t1"):
             self.assertIn(part, error["traceback"])
         self.assertNotIn("soulbox_kernel", error["traceback"])
+        self.assertEqual(self.kernel.run("raise ExceptionGroup('g', [ValueError()])").stderr, [])
 
     def test_chained_exceptions_are_told(self):
         error = self.error_of("try:\n    1 / 0\nexcept Exception as e:\n    raise ValueError('second') from e")

@@ -30,12 +30,13 @@ while True:
 """
 
 SAME_PID = """
-import ctypes, os, sys, uuid
+import ctypes, os, sys, tempfile
 import soulbox_kernel
 from soulbox_kernel.reseed import reseed
 soulbox_kernel.prepare()
 import ssl
 ssl.RAND_bytes(1)
+tempfile.mktemp()
 libc = ctypes.CDLL(None)
 for _ in range(2):
     middle = os.fork()
@@ -47,7 +48,7 @@ for _ in range(2):
             assert os.getpid() == 1
             if sys.argv[1] == 'reseed':
                 reseed()
-            os.write(1, ssl.RAND_bytes(16).hex().encode() + b'\\n')
+            os.write(1, f'{ssl.RAND_bytes(16).hex()} {tempfile.mktemp()}\\n'.encode())
             os._exit(0)
         os.waitpid(child, 0)
         os._exit(0)
@@ -60,7 +61,7 @@ class Zygote(unittest.TestCase):
     def setUpClass(cls):
         cls.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            preload = "uuid,tempfile,multiprocessing" + (",numpy" if cls.has_numpy() else "")
+            preload = "uuid,tempfile,multiprocessing" + (",numpy.random" if cls.has_numpy() else "")
             cls.process = subprocess.Popen([sys.executable, "-c", ZYGOTE, str(theirs.fileno()), preload],
                                            pass_fds=[theirs.fileno()], env=environment(), cwd="/")
 
@@ -138,15 +139,15 @@ class SamePid(unittest.TestCase):
         done = subprocess.run(["unshare", "--pid", "--fork", sys.executable, "-c", SAME_PID, how],
                               cwd=HERE, env=environment(), capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 0, done.stderr)
-        lines = done.stdout.split()
+        lines = [line.split() for line in done.stdout.splitlines()]
         self.assertEqual(len(lines), 2, done.stderr)
-        return set(lines)
+        return [len(set(drawn)) for drawn in zip(*lines)]
 
-    def test_openssl_differs(self):
-        self.assertEqual(len(self.drawn("reseed")), 2)
+    def test_openssl_and_file_names_differ(self):
+        self.assertEqual(self.drawn("reseed"), [2, 2])
 
-    def test_openssl_would_not_differ_by_itself(self):
-        self.assertEqual(len(self.drawn("nothing")), 1, "reseeding OpenSSL is no longer needed; drop it")
+    def test_they_would_not_by_themselves(self):
+        self.assertEqual(self.drawn("nothing"), [1, 1], "reseeding is no longer needed; drop it")
 
 
 if __name__ == "__main__":
