@@ -12,7 +12,7 @@ import time
 
 from soulbox_kernel.protocol import PIECE_LIMIT, sound
 
-GATHER = 0.030
+GATHER = 0.025
 """Seconds that output waits for more of it, so that short prints stay together."""
 
 CHUNK = 64 * 1024

@@ -112,7 +112,10 @@ class Kernel(Conversation):
                 pass_fds=[theirs.fileno()], env=environment(**env), cwd="/",
             )
         super().__init__(ours)
-        self.ready = self.frame()
+        try:
+            self.ready = self.frame()
+        except EOFError:
+            raise AssertionError(f"the kernel did not start: status {self.process.wait(PATIENCE)}") from None
 
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
