@@ -5,6 +5,13 @@ for itself, and then runs cells until the socket closes. `python3 -m soulbox_ker
 one after the other. What goes over the socket is told in `protocol.py`.
 """
 
-from soulbox_kernel.kernel import prepare, serve
-
 __all__ = ["prepare", "serve"]
+
+
+def __getattr__(name):
+    # Late, so that other kernels can take the protocol from here without IPython.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from soulbox_kernel import kernel
+
+    return getattr(kernel, name)
