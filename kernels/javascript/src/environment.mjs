@@ -1,5 +1,7 @@
 // Environment variables, set in the process itself and never by code in front of the user's.
 
+import Module from "node:module";
+
 /** Throws TypeError if one of the variables cannot be. */
 export function check(values) {
   for (const [name, value] of Object.entries(values)) {
@@ -19,6 +21,8 @@ export function assign(values) {
     if (value === null) delete process.env[name];
     else process.env[name] = value;
   }
+  // Node looks at it when it starts only.
+  if ("NODE_PATH" in values) Module._initPaths?.();
 }
 
 /** Sets variables, and gives a function that brings back what was before. Throws as `check`. */

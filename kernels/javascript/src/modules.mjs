@@ -103,7 +103,18 @@ export async function importModule(specifier, options) {
       if (!isMissing(error, name)) throw error;
     }
   }
-  throw failure;
+  return importRequired(name, options, failure);
+}
+
+/** What only `require` finds: `import` does not look at NODE_PATH. */
+function importRequired(name, options, failure) {
+  let found;
+  try {
+    found = createRequire(path.join(process.cwd(), CELL)).resolve(name);
+  } catch {
+    throw failure;
+  }
+  return import(pathToFileURL(found).href, options);
 }
 
 function importFile(name, options) {

@@ -146,6 +146,10 @@ describe("modules", () => {
     fs.writeFileSync(path.join(home, "shared/everywhere.js"), "module.exports = 'found'");
     const kernel = await start(t, { env: { NODE_PATH: path.join(home, "shared") } });
     assert.equal((await kernel.run("require('everywhere')")).text, "'found'");
+    const waiting = await start(t);
+    await waiting.ask("set_env", { env: { NODE_PATH: path.join(home, "shared") } });
+    assert.equal((await waiting.run("require('everywhere')")).text, "'found'");
+    assert.equal((await waiting.run("import everywhere from 'everywhere'; everywhere")).text, "'found'");
   });
 });
 
