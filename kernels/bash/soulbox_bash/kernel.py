@@ -132,12 +132,14 @@ class Kernel:
             self._requests.begin(request)
 
     def _hear(self):
+        ended = False
         for word, status, directory in self._shell.heard():
+            ended = True
             if self._forced:
                 # Whatever became of the rest of the cell: it did not end by itself.
                 status = status or INTERRUPTED
             self._requests.heard(word, status, directory, self._interrupted is not None)
-        if self._interrupted is not None:
+        if ended and self._interrupted is not None:
             # The cell has ended; what is left for the request takes its own time.
             self._interrupted = None if self._requests.running is None else time.monotonic()
             self._forced = False

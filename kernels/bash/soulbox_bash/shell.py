@@ -140,8 +140,11 @@ class Shell:
         os.close(self._commands)
 
     def reap(self):
-        """Waits for bash to end; gives its wait status."""
-        return os.waitpid(self.pid, 0)[1]
+        """Waits for bash to end; gives its wait status, or 0 if that was given before."""
+        try:
+            return os.waitpid(self.pid, 0)[1]
+        except ChildProcessError:
+            return 0
 
 
 def _spawn(given, directory, environment):
