@@ -33,6 +33,11 @@ const waiting = [];
 let current = null;
 let serial = 0;
 let timer = null;
+let started = false;
+
+// From the very first: an agent may go before the kernel is ready.
+control.on("close", () => leave(0));
+control.on("error", () => leave(0));
 
 function send(frames, sent) {
   if (frames.length === 0 || control.destroyed) return;
@@ -70,8 +75,7 @@ function start() {
   });
   control.on("drain", () => pipes.forEach((pipe) => pipe.resume()));
   control.on("data", receive);
-  control.on("close", () => leave(0));
-  control.on("error", () => leave(0));
+  started = true;
 }
 
 function receive(bytes) {
@@ -113,7 +117,7 @@ function next() {
 
 /** The agent has gone: an idle kernel ends as a program does, a running one at once. */
 function leave(status) {
-  if (current !== null) process.kill(process.pid, "SIGKILL");
+  if (current !== null || !started) process.kill(process.pid, "SIGKILL");
   parentPort.postMessage({ leave: status });
   setTimeout(() => process.kill(process.pid, "SIGKILL"), FAREWELL).unref();
 }

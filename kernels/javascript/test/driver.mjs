@@ -26,14 +26,15 @@ export async function start(t, { args = [], env = {}, cwd = "/" } = {}) {
   return kernel;
 }
 
-class Kernel {
+/** A kernel that may not be ready yet. */
+export class Kernel {
   #bytes = Buffer.alloc(0);
   #frames = [];
   #wanted = null;
   #closed = false;
   #last = 0;
 
-  constructor(args, env, cwd) {
+  constructor(args = [], env = {}, cwd = "/") {
     this.process = spawn(process.execPath, [MAIN, "--control", "3", ...args], {
       cwd,
       env: { PATH: process.env.PATH, HOME: os.tmpdir(), ...env },

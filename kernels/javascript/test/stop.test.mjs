@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import { after, before, describe, test } from "node:test";
 
-import { start } from "./driver.mjs";
+import { Kernel, start } from "./driver.mjs";
 
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -156,6 +156,14 @@ describe("exit", () => {
     kernel.send("execute", { code: "process.kill(process.pid, 'SIGKILL')" });
     await assert.rejects(kernel.until("end"), /has gone/);
     assert.equal(await kernel.status, "SIGKILL");
+  });
+
+  test("an agent may go before the kernel is ready", async () => {
+    for (let wait = 0; wait <= 300; wait += 30) {
+      const kernel = new Kernel();
+      await sleep(wait);
+      assert.ok([0, "SIGKILL"].includes(await kernel.close()));
+    }
   });
 
   test("closing the socket ends an idle and a busy kernel", async (t) => {
