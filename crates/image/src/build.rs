@@ -13,6 +13,7 @@ use crate::lock::Lock;
 use crate::measure::{MeasureError, measure};
 use crate::recipe::{Recipe, TemplateDefaults, TreeFrom};
 use crate::record::{ROOTFS, RecordError, TemplateRecord};
+use crate::registries;
 use crate::remove::{RemoveError, remove_tree};
 use crate::sources::{SourcesError, hand_over};
 use crate::staging::{Staging, StagingError, Survive, make_private};
@@ -209,7 +210,7 @@ impl Build {
         let staging = Staging::new(store)?;
         let inherited = match recipe.manifest.tree {
             TreeFrom::Script => TemplateDefaults::default(),
-            TreeFrom::Sandbox => TemplateDefaults {
+            TreeFrom::Sandbox | TreeFrom::Copy => TemplateDefaults {
                 user: Some(parent.record.user.clone()),
                 workdir: parent.record.workdir.clone(),
                 env: parent.record.env.clone(),
@@ -244,6 +245,9 @@ impl Build {
         if self.recipe.manifest.package_sources {
             hand_over(host, &self.path(INPUTS))?;
         }
+        if self.recipe.manifest.package_registries {
+            registries::hand_over(host, &self.path(INPUTS))?;
+        }
         Ok(())
     }
 
@@ -263,6 +267,7 @@ impl Build {
         let tree = match manifest.tree {
             TreeFrom::Sandbox => "sandbox",
             TreeFrom::Script => "script",
+            TreeFrom::Copy => "copy",
         };
         let start = format!("{GUEST_RECIPE}/{START}");
         let script = manifest.script.to_string_lossy();

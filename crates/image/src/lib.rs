@@ -5,6 +5,7 @@
 //! | the built-in template `host` | [`host`] |
 //! | what a recipe says, and its files | [`recipe`] |
 //! | the host's package sources, for recipes that build from them | [`sources`] |
+//! | how the host reaches the registries of pip and npm, for the same | [`registries`] |
 //! | everything around a recipe's script | [`build`], [`progress`] |
 //! | what is written down about a template | [`record`], [`rfc3339`] |
 //! | looking into a template's layers from outside | [`layers`] |
@@ -21,6 +22,7 @@ pub mod measure;
 pub mod progress;
 pub mod recipe;
 pub mod record;
+pub mod registries;
 pub mod remove;
 pub mod rfc3339;
 pub mod sources;

@@ -109,7 +109,7 @@ pub struct Recipe {
 impl Recipe {
     /// The names of the recipes that come with SoulBox.
     pub fn built_in_names() -> impl Iterator<Item = &'static str> {
-        built_in::RECIPES.iter().map(|(name, _)| *name)
+        built_in::recipes()
     }
 
     /// A recipe that comes with SoulBox.
@@ -117,10 +117,7 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError::Unknown`] and [`RecipeError::Host`].
     pub fn built_in(name: &TemplateName) -> Result<Self, RecipeError> {
-        let found = built_in::RECIPES
-            .iter()
-            .find(|(known, _)| *known == name.as_str());
-        let Some((_, files)) = found else {
+        let Some(files) = built_in::recipe(name.as_str()) else {
             if name.is_host() {
                 return Err(RecipeError::Host);
             }
@@ -129,12 +126,7 @@ impl Recipe {
                 known: Self::built_in_names().collect::<Vec<_>>().join(", "),
             });
         };
-        let files = files.iter().map(|(path, executable, content)| RecipeFile {
-            path: PathBuf::from(path),
-            executable: *executable,
-            content: Cow::Borrowed(content),
-        });
-        Self::new(name.clone(), files.collect(), Path::new(name.as_str()))
+        Self::new(name.clone(), files, Path::new(name.as_str()))
     }
 
     /// Reads the recipe in `directory`, which makes the template `name`.
@@ -153,7 +145,6 @@ impl Recipe {
         if name.is_host() {
             return Err(RecipeError::Host);
         }
-        files.sort_by(|a, b| a.path.cmp(&b.path));
         let manifest = files.iter().find(|file| file.path == Path::new(MANIFEST));
         let path = directory.join(MANIFEST);
         let Some(manifest) = manifest else {
@@ -174,6 +165,17 @@ impl Recipe {
             let script = manifest.script.display();
             return Err(refuse(format!("script {script} is not in the recipe")));
         }
+        for part in &manifest.parts {
+            let added = built_in::tree(part, Path::new(part)).ok_or_else(|| {
+                let known = built_in::names().collect::<Vec<_>>().join(", ");
+                refuse(format!("there is no part {part:?}; there are: {known}"))
+            })?;
+            if files.iter().any(|file| file.path.starts_with(part)) {
+                return Err(refuse(format!("{part} is a part and in the recipe too")));
+            }
+            files.extend(added);
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Self {
             hash: hash(&files),
             name,
@@ -285,6 +287,32 @@ mod tests {
     }
 
     #[test]
+    fn parts_lie_below_their_names_and_change_the_hash() {
+        let with = directory(&format!("{SMALL}parts = [\"templates/base\"]\n"));
+        let recipe = load(with.path()).unwrap();
+        let copy = with.path().join("copy");
+        recipe.write(&copy).unwrap();
+        assert!(copy.join("templates/base/build.sh").is_file());
+        assert_ne!(recipe.hash(), hash(&directory::read(with.path()).unwrap()));
+        fs::create_dir_all(with.path().join("templates/base")).unwrap();
+        fs::write(with.path().join("templates/base/build.sh"), "").unwrap();
+        assert!(load(with.path()).unwrap_err().to_string().contains("too"));
+    }
+
+    #[test]
+    fn parts_leave_out_what_is_only_for_a_checkout() {
+        let python = built_in::tree("kernels/python", Path::new("")).unwrap();
+        assert!(
+            python
+                .iter()
+                .any(|file| file.path == Path::new("kernel.json"))
+        );
+        let left_out = ["README.md", "tests", "__pycache__"];
+        let inside = |file: &RecipeFile| left_out.iter().any(|name| file.path.starts_with(name));
+        assert!(!python.iter().any(inside));
+    }
+
+    #[test]
     fn what_is_written_is_what_was_read() {
         let directory = directory(SMALL);
         fs::create_dir(directory.path().join("sub")).unwrap();
@@ -307,6 +335,7 @@ mod tests {
             (&format!("{SMALL}memory = \"1M\"\n"), "memory"),
             (&format!("{SMALL}timeout_seconds = 0\n"), "timeout_seconds"),
             (&format!("{SMALL}parent = \"../x\"\n"), "parent"),
+            (&format!("{SMALL}parts = [\"kernels/x\"]\n"), "kernels/bash"),
             (&format!("{SMALL}[template]\nworkdir = \"x\"\n"), "workdir"),
             (&format!("{SMALL}[template.env]\n\"A=B\" = \"x\"\n"), "A=B"),
         ] {

@@ -141,7 +141,11 @@ fn the_step_names_everything_that_the_script_gets() {
 
 #[test]
 fn only_a_tree_that_was_the_parents_inherits_its_defaults() {
-    for (tree, user, inherits) in [("script", "user", false), ("sandbox", "parents", true)] {
+    for (tree, user, inherits) in [
+        ("script", "user", false),
+        ("sandbox", "parents", true),
+        ("copy", "parents", true),
+    ] {
         let ground = Ground::new(&SCRIPT.replace("\"script\"", &format!("\"{tree}\"")));
         let build = ground.begin().unwrap();
         ground.play_script(&build);

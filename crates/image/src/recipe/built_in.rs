@@ -1,35 +1,40 @@
-//! The recipes that come with SoulBox, as they are in `templates/`.
+//! The recipes that come with SoulBox, as they are in `templates/`, and the trees that recipes may
+//! have beside their own files, such as the kernels in `kernels/`.
 
-/// The path of a file in its recipe, whether it may be executed, and its content.
+use super::RecipeFile;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+/// The path of a file in its tree, whether it may be executed, and its content.
 type File = (&'static str, bool, &'static [u8]);
 
-macro_rules! files {
-    ($recipe:literal: $($path:literal $(($executable:literal))?,)*) => {
-        &[$((
-            $path,
-            files!(@ $($executable)?),
-            include_bytes!(concat!("../../../../templates/", $recipe, "/", $path)),
-        ),)*]
-    };
-    (@ $executable:literal) => { true };
-    (@) => { false };
+include!(concat!(env!("OUT_DIR"), "/trees.rs"));
+
+/// Where recipes are among the trees.
+const RECIPES: &str = "templates/";
+
+/// The names of the recipes.
+pub(super) fn recipes() -> impl Iterator<Item = &'static str> {
+    names().filter_map(|name| name.strip_prefix(RECIPES))
 }
 
-/// Each recipe with its files.
-pub(super) const RECIPES: &[(&str, &[File])] = &[(
-    "base",
-    files! { "base":
-        "recipe.toml",
-        "build.sh" ("executable"),
-        "packages",
-        "root/etc/bash.bashrc",
-        "root/etc/hostname",
-        "root/etc/hosts",
-        "root/etc/pip.conf",
-        "root/etc/profile",
-        "root/etc/resolv.conf",
-        "root/etc/skel/.bashrc",
-        "root/etc/skel/.profile",
-        "root/etc/sudoers.d/user",
-    },
-)];
+/// The files of a recipe.
+pub(super) fn recipe(name: &str) -> Option<Vec<RecipeFile>> {
+    tree(&format!("{RECIPES}{name}"), Path::new(""))
+}
+
+/// The names of all trees, `templates/base` among them.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    TREES.iter().map(|(name, _)| *name)
+}
+
+/// The files of a tree, below the directory `place`.
+pub(super) fn tree(name: &str, place: &Path) -> Option<Vec<RecipeFile>> {
+    let (_, files) = TREES.iter().find(|(known, _)| *known == name)?;
+    let file = |(path, executable, content): &File| RecipeFile {
+        path: PathBuf::from(place).join(path),
+        executable: *executable,
+        content: Cow::Borrowed(*content),
+    };
+    Some(files.iter().map(file).collect())
+}

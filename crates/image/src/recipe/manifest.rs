@@ -18,6 +18,9 @@ pub enum TreeFrom {
     Sandbox,
     /// The script fills the empty directory `/build/rootfs`.
     Script,
+    /// The script changes a copy of its sandbox's root in `/build/rootfs`: as `Sandbox`, but what it
+    /// writes goes to disk and not to the memory of the sandbox.
+    Copy,
 }
 
 /// `recipe.toml`.
@@ -40,6 +43,14 @@ pub struct Manifest {
     /// Whether the script gets the host's package sources, in `/build/inputs`.
     #[serde(default)]
     pub package_sources: bool,
+    /// Whether the script gets what the host knows about the registries of pip and npm, and the
+    /// certificates that the host trusts, in `/build/inputs`.
+    #[serde(default)]
+    pub package_registries: bool,
+    /// Trees that come with SoulBox and that the script gets beside its own files, each below its
+    /// name, such as `kernels/python`.
+    #[serde(default)]
+    pub parts: Vec<String>,
     /// How long the script may take, in seconds, 1 to 86,400.
     #[serde(default = "default_timeout")]
     pub timeout_seconds: u64,
