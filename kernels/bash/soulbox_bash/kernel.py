@@ -114,8 +114,9 @@ class Kernel:
         self._conversation.send_due(time.monotonic())
         if self._conversation.fileno() in events and not self._conversation.receive():
             self._leave()
-        if self._requests.running is None:
-            self._next()
+        # Some end at once, and nothing would wake us for those behind them.
+        while self._requests.running is None and self._next():
+            pass
 
     def _wait(self):
         """Milliseconds to sleep at most; None for as long as nothing happens."""
@@ -126,10 +127,13 @@ class Kernel:
         return None if self._interrupted is None else 50
 
     def _next(self):
+        """Begins the next request; False if none waits."""
         request = self._conversation.next()
-        if request is not None:
-            self._interrupted, self._forced = None, False
-            self._requests.begin(request)
+        if request is None:
+            return False
+        self._interrupted, self._forced = None, False
+        self._requests.begin(request)
+        return True
 
     def _hear(self):
         ended = False

@@ -137,6 +137,15 @@ class Talk(KernelCase):
                 refused.append(frame["id"])
         self.assertEqual(sorted(refused), sorted(ids[64:]))
 
+    def test_requests_behind_one_that_is_refused_go_on(self):
+        kernel = self.own_kernel()
+        ids = [kernel.send("set_env", env={"A-B": "1"}) for _ in range(3)] + [kernel.send("cd", path="/usr")]
+        ends = []
+        while len(ends) < len(ids):
+            frame = kernel.frame()
+            ends += [frame["id"]] if frame["type"] == "end" else []
+        self.assertEqual(ends, ids)
+
     def test_bad_requests(self):
         self.kernel.raw(b"{")
         self.assertEqual(self.kernel.frame()["name"], "BadRequest")
