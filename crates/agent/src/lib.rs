@@ -20,6 +20,7 @@
 //! | commands whose output the host keeps | `commands` |
 //! | `filesystem.Filesystem` | `filesystem`, `watch` |
 //! | `/files`, `/files/compose` | `files` |
+//! | contexts of code, on the virtual port 49999 | `kernels` |
 //! | `/health`, `/init`, `/envs`, `/metrics` | `system`, `usage` |
 
 mod account;
@@ -32,6 +33,7 @@ mod files;
 mod filesystem;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod kernels;
 mod limits;
 mod path;
 mod process;

@@ -128,3 +128,48 @@ pub(crate) const ATTENDANCE: Duration = Duration::from_secs(10);
 /// Bytes of output that are kept with them; the newest is kept in any case. It is the sandbox's
 /// memory: four commands that wrote all that a host keeps by default.
 pub(crate) const RECORDED_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Kernels that are described in a sandbox.
+pub(crate) const KERNEL_SPECS: usize = 64;
+
+/// Bytes of a kernel's description.
+pub(crate) const KERNEL_SPEC: u64 = 64 * 1024;
+
+/// Contexts at once. Each is a process of some megabytes, which is the sandbox's own memory.
+pub(crate) const CONTEXTS: usize = 256;
+
+/// Bytes of a request for a kernel. Code in it is sent on in one frame of at most 32 MiB, in which
+/// some characters take more room.
+pub(crate) const KERNEL_BODY: usize = 16 * 1024 * 1024;
+
+/// Runs that wait for the one that a context does.
+pub(crate) const WAITING_RUNS: usize = 256;
+
+/// Bytes of code that wait in all contexts together. It is the agent's own memory.
+pub(crate) const WAITING_CODE: usize = 64 * 1024 * 1024;
+
+/// Bytes of output that wait for one slow reader before the kernel is left unread.
+pub(crate) const WAITING_OUTPUT: usize = 256 * 1024;
+
+/// How long a kernel may take until it is ready. On a machine that does too much, Python with its
+/// libraries has been seen to take 5 s.
+pub(crate) const KERNEL_START: Duration = Duration::from_secs(60);
+
+/// How long a process that has closed its socket may take to end by itself. Longer than Linux takes
+/// to give back what it had.
+pub(crate) const KERNEL_EXIT: Duration = Duration::from_millis(200);
+
+/// How long an interrupted cell may take to end before its process is replaced. A bash kernel kills
+/// what does not end after 2 s, and itself after 4 s.
+pub(crate) const KERNEL_INTERRUPT: Duration = Duration::from_secs(6);
+
+/// How soon a cell that was interrupted is interrupted again, first and later: the first signal may
+/// have met the moment before it began.
+pub(crate) const KERNEL_INSIST_FIRST: Duration = Duration::from_millis(200);
+pub(crate) const KERNEL_INSIST: Duration = Duration::from_secs(1);
+
+/// How soon the place of a waiting process is filled again.
+pub(crate) const KERNEL_SPARE_REST: Duration = Duration::from_millis(500);
+
+/// How long an `/execute` stream is silent before a keepalive (the protocol's own number).
+pub(crate) const KERNEL_KEEPALIVE: Duration = Duration::from_secs(5);

@@ -1,5 +1,6 @@
 //! Which request goes where.
 
+use crate::kernels;
 use crate::process;
 use crate::reply::{Failure, Reply, status};
 use crate::request::BodyError;
@@ -8,14 +9,24 @@ use crate::{files, filesystem, rpc, system, usage};
 use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, HOST,
     HeaderMap, HeaderValue, ORIGIN,
 };
 use hyper::{Method, Request, StatusCode};
 use std::rc::Rc;
 
+/// The host of requests for kernels. The gateway names it; clients cannot.
+const KERNELS: &str = "kernels";
+
 /// Answers one request.
 pub(crate) async fn serve(agent: &Rc<Agent>, request: Request<Incoming>) -> Reply {
+    if request
+        .headers()
+        .get(HOST)
+        .is_some_and(|host| host == KERNELS)
+    {
+        return kernels::http::serve(agent, request).await;
+    }
     if !request.headers().contains_key(ORIGIN) {
         return answer(agent, request).await;
     }

@@ -2,6 +2,7 @@
 
 use crate::account::{Account, Accounts};
 use crate::commands::kept::Kept;
+use crate::kernels::table::Kernels;
 use crate::process::oom_score::OomScore;
 use crate::process::table::Table;
 use crate::usage::CpuSample;
@@ -9,7 +10,7 @@ use crate::watch::kept::Watchers;
 use rustix::fd::OwnedFd;
 use rustix::process::Rlimit;
 use soulbox_wire::connect::{Code, RpcError};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -21,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) env_vars: BTreeMap<String, String>,
     pub(crate) default_user: String,
     pub(crate) default_workdir: Option<String>,
+    /// Counts the changes of all of these.
+    pub(crate) version: u64,
 }
 
 impl Default for Settings {
@@ -29,6 +32,7 @@ impl Default for Settings {
             env_vars: BTreeMap::new(),
             default_user: DEFAULT_USER.to_owned(),
             default_workdir: None,
+            version: 0,
         }
     }
 }
@@ -40,6 +44,8 @@ pub(crate) struct Agent {
     pub(crate) processes: Table,
     pub(crate) commands: Kept,
     pub(crate) watchers: Watchers,
+    /// There from its first use on.
+    kernels: OnceCell<Box<Kernels>>,
     /// For telling how busy the CPUs were since the last question.
     pub(crate) cpu: Cell<CpuSample>,
     /// `/dev/null`, the standard input of processes that want none.
@@ -59,12 +65,18 @@ impl Agent {
             processes: Table::default(),
             commands: Kept::default(),
             watchers: Watchers::default(),
+            kernels: OnceCell::new(),
             cpu: Cell::default(),
             null,
             open_files,
             oom_score,
             scratch: RefCell::default(),
         }
+    }
+
+    /// The kernels' contexts.
+    pub(crate) fn kernels(&self) -> &Kernels {
+        self.kernels.get_or_init(Box::default)
     }
 
     /// The user called `name`, or the default one.

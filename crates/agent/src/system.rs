@@ -25,6 +25,7 @@ pub(crate) async fn init(agent: &Agent, request: Request<Incoming>) -> Result<Re
     let wanted: InitRequest = serde_json::from_slice(body)
         .map_err(|error| Failure::bad_request(format!("invalid body: {error}")))?;
     let mut settings = agent.settings.borrow_mut();
+    settings.version += 1;
     if let Some(variables) = wanted.env_vars {
         settings.env_vars = variables;
     }

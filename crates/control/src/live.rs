@@ -4,15 +4,17 @@ use crate::memory_watch::MemoryWatch;
 use crate::samples::Samples;
 use soulbox_model::{Phases, SandboxId, SandboxRecord, SandboxState};
 use soulbox_node::Sandbox;
-use soulbox_runtime::agent_client::AgentClient;
+use soulbox_runtime::agent_client::{AgentClient, AgentError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
+use tokio::sync::{Notify, OnceCell, OwnedRwLockReadGuard, RwLock};
 
 /// A sandbox that lives.
 pub struct Live {
     record: Mutex<SandboxRecord>,
     phases: Phases,
     agent: AgentClient,
+    /// Whether it has kernels, once somebody asked.
+    kernels: OnceCell<bool>,
     sandbox: Arc<RwLock<Option<Sandbox>>>,
     /// What it used.
     pub(crate) samples: Samples,
@@ -30,6 +32,7 @@ impl Live {
             record: Mutex::new(record),
             phases: sandbox.phases().clone(),
             agent: sandbox.agent().clone(),
+            kernels: OnceCell::new(),
             sandbox: Arc::new(RwLock::new(Some(sandbox))),
             samples: Samples::new(),
             memory_watch: MemoryWatch::default(),
@@ -66,6 +69,15 @@ impl Live {
     /// The way to its agent.
     pub fn agent(&self) -> &AgentClient {
         &self.agent
+    }
+
+    /// Whether its template has kernels, which its agent serves. The agent is asked once.
+    ///
+    /// # Errors
+    /// The agent does not answer.
+    pub async fn has_kernels(&self) -> Result<bool, AgentError> {
+        let ask = async || self.agent.kernels().await.map(|known| !known.is_empty());
+        self.kernels.get_or_try_init(ask).await.copied()
     }
 
     /// Where the time of its create went.

@@ -5,6 +5,7 @@
 //! | which sandbox and port a request names | [`target`] |
 //! | the agent's own port | `agent` |
 //! | what of that is for the sandbox's log | [`commands`] |
+//! | the port of its kernels, if it has any | `kernels` |
 //! | all other ports | [`port`] |
 //! | what a proxy changes of a head | `forward` |
 //! | signed URLs of files | [`signature`] |
@@ -13,6 +14,7 @@
 mod agent;
 pub(crate) mod commands;
 pub(crate) mod forward;
+mod kernels;
 pub(crate) mod port;
 mod refuse;
 pub(crate) mod signature;
@@ -68,6 +70,10 @@ pub(crate) async fn serve(
     }
     match port {
         None => agent::serve(gateway, &live, request).await,
-        Some(port) => port::serve(gateway, live, port, request).await,
+        Some(port) => match kernels::are_at(port, &live).await {
+            Ok(true) => kernels::serve(gateway, &live, request).await,
+            Ok(false) => port::serve(gateway, live, port, request).await,
+            Err(error) => agent::silent(&live, target.port, &error),
+        },
     }
 }

@@ -35,6 +35,7 @@ pub mod place;
 pub mod process;
 pub mod sandbox_stream;
 
+pub use call::KERNELS;
 pub use commands::{CommandEvents, CommandSender};
 pub use dial::DialError;
 pub use error::AgentError;
@@ -105,6 +106,22 @@ impl AgentClient {
         self.plain(http::Method::GET, "/health", None)
             .await
             .map(drop)
+    }
+
+    /// The names of the kernels that the sandbox says it has. Requests to them are passed on with
+    /// the host [`KERNELS`].
+    ///
+    /// # Errors
+    /// The agent cannot be reached, or does not answer so.
+    pub async fn kernels(&self) -> Result<Vec<String>, AgentError> {
+        #[derive(serde::Deserialize)]
+        struct Kernels {
+            kernels: Vec<String>,
+        }
+        let answer = self.plain_of_kernels("/soulbox/kernels").await?;
+        let known: Kernels =
+            serde_json::from_slice(&answer).map_err(|error| call::nonsense(error.to_string()))?;
+        Ok(known.kernels)
     }
 
     /// Sets the sandbox's variables, default user and default directory.

@@ -30,7 +30,7 @@ pub struct Identity<'a> {
 /// A program to start, in a session and process group of its own.
 ///
 /// It gets its signal mask and dispositions as Linux gives them to the first program, no
-/// descriptor but its standard three, and no core file.
+/// descriptor but its standard three and its control socket, and no core file.
 #[derive(Debug)]
 pub struct Program<'a> {
     /// Paths to try in turn until one exists. The error told is the last path's, unless an
@@ -44,6 +44,8 @@ pub struct Program<'a> {
     pub directory: &'a CStr,
     /// Its standard input, output and error. Each is its own number already, or above 2.
     pub stdio: [BorrowedFd<'a>; 3],
+    /// What it gets as descriptor 3, if anything. Above 2.
+    pub control: Option<BorrowedFd<'a>>,
     /// Whether its standard input is a terminal that it is to control.
     pub controls_terminal: bool,
     /// Whom it runs as; `None` leaves that as it is.
@@ -104,6 +106,9 @@ impl std::error::Error for StartError {}
 /// Bytes of stack for the child, which only makes system calls. An unoptimised build uses
 /// about 2 KiB of it.
 const STACK: usize = 16 * 1024;
+
+/// The number of a program's control socket.
+const CONTROL: RawFd = 3;
 
 #[repr(C, align(16))]
 struct Stack([MaybeUninit<u8>; STACK]);
@@ -227,7 +232,10 @@ impl Plan<'_> {
             rustix::process::ioctl_tiocsctty(rustix::stdio::stdin()).map_err(at(Step::Terminal))?;
         }
         // Descriptors of ours are close-on-exec one by one; this covers any that is not.
-        let _ = close_on_execute_from(3);
+        let _ = close_on_execute_from(CONTROL.unsigned_abs());
+        if let Some(control) = program.control {
+            place_control(control).map_err(at(Step::Descriptors))?;
+        }
         self.set_limits().map_err(at(Step::Limits))?;
         if let Some(identity) = program.identity {
             become_user(identity).map_err(at(Step::Identity))?;
@@ -287,6 +295,23 @@ fn place(from: BorrowedFd<'_>, number: RawFd) -> rustix::io::Result<()> {
         0 => rustix::stdio::dup2_stdin(from),
         1 => rustix::stdio::dup2_stdout(from),
         _ => rustix::stdio::dup2_stderr(from),
+    }
+}
+
+/// Makes `from` descriptor 3, kept across the start of the program. Whatever of the caller's has that
+/// number is not needed any more: the standard descriptors are in place.
+fn place_control(from: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    match from.as_raw_fd() {
+        CONTROL => rustix::io::fcntl_setfd(from, rustix::io::FdFlags::empty()),
+        0..=2 => Err(Errno::INVAL),
+        raw => {
+            // SAFETY: the child's table of descriptors is its own copy, and nothing in the child
+            // uses the number again before it executes the program.
+            match unsafe { libc::dup2(raw, CONTROL) } {
+                CONTROL => Ok(()),
+                _ => Err(last_error()),
+            }
+        }
     }
 }
 

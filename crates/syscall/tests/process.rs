@@ -38,6 +38,7 @@ fn run(case: &Case) -> Result<(WaitStatus, String), StartError> {
         environment: &case.environment,
         directory: &case.directory,
         stdio: [null.as_fd(), writer.as_fd(), writer.as_fd()],
+        control: None,
         controls_terminal: false,
         identity: None,
         open_files: Some(Rlimit {
@@ -136,6 +137,7 @@ fn another_user_is_become_by_root_alone() {
         environment: &case.environment,
         directory: &case.directory,
         stdio: [null.as_fd(), writer.as_fd(), null.as_fd()],
+        control: None,
         controls_terminal: false,
         identity: Some(identity),
         open_files: None,
@@ -157,4 +159,34 @@ fn another_user_is_become_by_root_alone() {
     assert_eq!(text, "1234\n2345\n2345 7 8\n");
     let ended = rustix::process::waitpid(Some(result.unwrap()), WaitOptions::empty());
     assert_eq!(ended.unwrap().unwrap().1.exit_status(), Some(0));
+}
+
+#[test]
+fn a_control_socket_is_descriptor_3_whatever_its_number_was() {
+    let case = case(
+        &["/bin/sh"],
+        &["sh", "-c", "echo \"$0\" >&3; ls /proc/self/fd", "hello"],
+    );
+    let null = std::fs::File::open("/dev/null").unwrap();
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    let program = Program {
+        paths: &case.paths,
+        arguments: &case.arguments,
+        environment: &case.environment,
+        directory: &case.directory,
+        stdio: [null.as_fd(), writer.as_fd(), null.as_fd()],
+        control: Some(writer.as_fd()),
+        controls_terminal: false,
+        identity: None,
+        open_files: None,
+    };
+    let pid = start(&program).unwrap();
+    drop(writer);
+    let mut text = String::new();
+    std::fs::File::from(reader)
+        .read_to_string(&mut text)
+        .unwrap();
+    rustix::process::waitpid(Some(pid), WaitOptions::empty()).unwrap();
+    // `ls` itself has the directory open as the fifth.
+    assert_eq!(text, "hello\n0\n1\n2\n3\n4\n");
 }

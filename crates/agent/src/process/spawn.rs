@@ -89,6 +89,7 @@ pub(crate) fn spawn(
         environment: &variables,
         directory: &directory,
         stdio: [stdin, ends.stdout.as_fd(), stderr],
+        control: None,
         controls_terminal: on_terminal,
         identity: identity(account),
         open_files: Some(agent.open_files),
@@ -102,7 +103,7 @@ pub(crate) fn spawn(
 }
 
 /// Whom to become. Without root's rights nobody else can be, so nothing is tried.
-fn identity(account: &Account) -> Option<Identity<'_>> {
+pub(crate) fn identity(account: &Account) -> Option<Identity<'_>> {
     let me = rustix::process::geteuid();
     (me.is_root() || me != account.uid).then_some(Identity {
         uid: account.uid,
@@ -136,7 +137,7 @@ fn start_error(
     RpcError::new(code, what)
 }
 
-fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, RpcError> {
+pub(crate) fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, RpcError> {
     CString::new(text).map_err(|_| {
         let message = "command, arguments and variables must not contain zero bytes";
         RpcError::new(Code::InvalidArgument, message)
@@ -164,21 +165,26 @@ fn environment(
     account: &Account,
     wanted: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
+    let settings = agent.settings.borrow();
+    let given = settings.env_vars.iter().chain(wanted);
+    let given = given.map(|(name, value)| (name.clone(), value.clone()));
+    own_variables(account).chain(given).collect()
+}
+
+/// What every process of a user's has, unless it is told otherwise.
+pub(crate) fn own_variables(account: &Account) -> impl Iterator<Item = (String, String)> + use<> {
     let own = [
         ("PATH", PATH),
         ("HOME", &account.home),
         ("USER", &account.name),
         ("LOGNAME", &account.name),
     ];
-    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let settings = agent.settings.borrow();
-    let given = settings.env_vars.iter().chain(wanted);
-    let given = given.map(|(name, value)| (name.clone(), value.clone()));
-    own.into_iter().chain(given).collect()
+    own.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
 }
 
 /// The paths that a command can mean: itself, or its name in each directory of `search`.
-fn candidates(command: &str, search: &str) -> Result<Vec<CString>, RpcError> {
+pub(crate) fn candidates(command: &str, search: &str) -> Result<Vec<CString>, RpcError> {
     if command.is_empty() {
         return Err(RpcError::new(
             Code::InvalidArgument,

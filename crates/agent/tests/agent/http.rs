@@ -66,7 +66,19 @@ impl Connection {
         headers: &[(&str, &str)],
         body: &[u8],
     ) {
-        let mut head = format!("{method} {target} HTTP/1.1\r\nhost: agent\r\n");
+        self.send_to("agent", method, target, headers, body);
+    }
+
+    /// As [`Connection::send`], to a host.
+    pub(crate) fn send_to(
+        &mut self,
+        host: &str,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) {
+        let mut head = format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

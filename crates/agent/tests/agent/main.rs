@@ -14,6 +14,7 @@ mod filesystem;
 mod hostile;
 mod http;
 mod input;
+mod kernels;
 mod life;
 mod process;
 mod protocol;

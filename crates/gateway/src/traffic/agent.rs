@@ -14,6 +14,8 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use soulbox_control::Live;
 use soulbox_control::token::Purpose;
+use soulbox_model::SandboxRecord;
+use soulbox_runtime::agent_client::AgentError;
 
 /// The header with the sandbox's token.
 const ACCESS_TOKEN: &str = "x-access-token";
@@ -30,7 +32,7 @@ const INTERNAL: [&str; 7] = [
 ];
 
 /// Headers that are for us: the agent gets neither tokens nor keys.
-const OURS: [&str; 2] = ["x-access-token", "x-api-key"];
+pub(super) const OURS: [&str; 2] = ["x-access-token", "x-api-key"];
 
 /// Passes a request to the agent that was let in by [`admit`].
 pub(super) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incoming>) -> Response {
@@ -65,13 +67,18 @@ pub(super) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incom
             if let Some(told) = fault.told() {
                 return told.into_response();
             }
-            let id = live.id();
-            tracing::debug!(sandbox = %id, error = &error as &dyn std::error::Error, "the agent does not answer");
-            match live.record().is_live() {
-                true => refuse::closed(&id, super::AGENT_PORT).json(),
-                false => refuse::not_found(&id).json(),
-            }
+            silent(live, super::AGENT_PORT, &error)
         }
+    }
+}
+
+/// The agent does not answer.
+pub(super) fn silent(live: &Live, port: u16, error: &AgentError) -> Response {
+    let id = live.id();
+    tracing::debug!(sandbox = %id, error = error as &dyn std::error::Error, "the agent does not answer");
+    match live.look(SandboxRecord::is_live) {
+        true => refuse::closed(&id, port).json(),
+        false => refuse::not_found(&id).json(),
     }
 }
 

@@ -16,6 +16,9 @@ use soulbox_wire::connect::{Code, RpcError, TIMEOUT_HEADER, UNARY_TYPE, VERSION_
 use soulbox_wire::envd::http::HttpError;
 use std::time::Duration;
 
+/// The host of requests for kernels.
+pub const KERNELS: &str = "kernels";
+
 /// A message as JSON.
 pub(super) fn to_json(message: &impl Serialize) -> Result<Bytes, AgentError> {
     let json = serde_json::to_vec(message);
@@ -72,6 +75,16 @@ impl AgentClient {
     ) -> Result<Bytes, AgentError> {
         let request = begin(method, target).header(CONTENT_TYPE, UNARY_TYPE);
         let request = finish(request, json.unwrap_or_default())?;
+        let (mut connection, response) = self.pool.send(&self.limits, request).await?;
+        let response = self.expect_success(&mut connection, response).await?;
+        self.read_whole(connection, response, self.limits.answer_bytes)
+            .await
+    }
+
+    /// As [`AgentClient::plain`], of the routes for kernels.
+    pub(super) async fn plain_of_kernels(&self, target: &str) -> Result<Bytes, AgentError> {
+        let request = Request::builder().uri(target).header(HOST, KERNELS);
+        let request = finish(request, Bytes::new())?;
         let (mut connection, response) = self.pool.send(&self.limits, request).await?;
         let response = self.expect_success(&mut connection, response).await?;
         self.read_whole(connection, response, self.limits.answer_bytes)
