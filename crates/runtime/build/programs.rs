@@ -1,4 +1,4 @@
-//! Builds the two static programs that are embedded: the agent and the spawner.
+//! Builds what is embedded: two static programs, the agent and the spawner, and the zygote's library.
 //!
 //! They are built by an inner cargo in a target directory of its own, for an outer one waits for
 //! the lock of its own. The reasons for each step are in `docs/decisions/0001-static-programs.md`.
@@ -22,22 +22,26 @@ const READY_MADE: &str = "SOULBOX_PROGRAMS_DIR";
 /// address of the program itself (heap and stack stay random).
 const FIXED: &str = "-Crelocation-model=static";
 
-/// Puts both programs into `OUT_DIR`.
+/// The zygote's library, as it is embedded.
+const LIBRARY: &str = "zygote.so";
+
+/// Links the library without the C library and without what starts programs, and has the linker
+/// refuse whatever it would then miss: it is loaded beside any C library.
+const FREESTANDING: [&str; 3] = [
+    "-Clink-arg=-nostdlib",
+    "-Clink-arg=-nostartfiles",
+    "-Clink-arg=-Wl,-z,defs",
+];
+
+/// Puts the programs and the library into `OUT_DIR`.
 pub(crate) fn build() -> Result<(), String> {
     println!("cargo::rerun-if-env-changed={READY_MADE}");
     let out = PathBuf::from(variable("OUT_DIR")?);
     if std::env::var_os(INNER).is_some() {
-        return PROGRAMS
-            .iter()
-            .try_for_each(|(_, name)| write(&out.join(name), &[]));
-    }
-    if let Some(directory) = std::env::var_os(READY_MADE) {
-        let directory = PathBuf::from(directory);
-        for (_, name) in PROGRAMS {
-            println!("cargo::rerun-if-changed={}", directory.join(name).display());
-            embed(&directory.join(name), &out)?;
-        }
-        return Ok(());
+        let names = PROGRAMS.iter().map(|(_, name)| *name);
+        return names
+            .chain([LIBRARY])
+            .try_for_each(|name| write(&out.join(name), &[]));
     }
     // OUT_DIR is <target>/<profile>/build/<package>/out.
     let target = out
@@ -45,14 +49,45 @@ pub(crate) fn build() -> Result<(), String> {
         .nth(4)
         .ok_or("OUT_DIR has no target directory")?;
     let inner = target.join("static");
-    let (triple, flags) = choose_target(&variable("CARGO_CFG_TARGET_ARCH")?)?;
-    run_cargo(&inner, &triple, &flags)?;
+    let arch = variable("CARGO_CFG_TARGET_ARCH")?;
+    build_library(&inner, &arch, &out)?;
+    if let Some(directory) = std::env::var_os(READY_MADE) {
+        let directory = PathBuf::from(directory);
+        for (_, name) in PROGRAMS {
+            println!("cargo::rerun-if-changed={}", directory.join(name).display());
+            embed(&directory.join(name), &out.join(name))?;
+        }
+        return Ok(());
+    }
+    let (triple, flags) = choose_target(&arch)?;
+    let mut words = vec!["build"];
+    for (package, binary) in PROGRAMS {
+        words.extend(["-p", package, "--bin", binary]);
+    }
+    run_cargo(&inner, &triple, &flags, &words)?;
     let products = inner.join(&triple).join("static");
     for (_, name) in PROGRAMS {
-        embed(&products.join(name), &out)?;
+        embed(&products.join(name), &out.join(name))?;
         watch(&products.join(format!("{name}.d")))?;
     }
     Ok(())
+}
+
+/// Builds the zygote's library. Without a C library it is the same for all, so the usual target
+/// serves, which links libraries without ado.
+fn build_library(inner: &Path, arch: &str, out: &Path) -> Result<(), String> {
+    let triple = format!("{arch}-unknown-linux-gnu");
+    let words = ["rustc", "-p", "soulbox-zygote", "--lib"];
+    let library = ["--features", "freestanding", "--crate-type", "cdylib"];
+    run_cargo(
+        inner,
+        &triple,
+        &FREESTANDING,
+        &[&words[..], &library].concat(),
+    )?;
+    let products = inner.join(&triple).join("static");
+    embed(&products.join("libsoulbox_zygote.so"), &out.join(LIBRARY))?;
+    watch(&products.join("libsoulbox_zygote.d"))
 }
 
 /// The musl target when it is installed, else the C library's own static form.
@@ -76,7 +111,7 @@ fn choose_target(arch: &str) -> Result<(String, Vec<&'static str>), String> {
     ))
 }
 
-fn run_cargo(target: &Path, triple: &str, flags: &[&str]) -> Result<(), String> {
+fn run_cargo(target: &Path, triple: &str, flags: &[&str], words: &[&str]) -> Result<(), String> {
     let manifest = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let workspace = manifest
         .ancestors()
@@ -99,15 +134,13 @@ fn run_cargo(target: &Path, triple: &str, flags: &[&str]) -> Result<(), String> 
     cargo
         .env(INNER, "1")
         .current_dir(workspace)
-        .args(["build", "--locked", "--profile", "static"]);
+        .args(words)
+        .args(["--locked", "--profile", "static"]);
     cargo
         .arg("--target")
         .arg(triple)
         .arg("--target-dir")
         .arg(target);
-    for (package, binary) in PROGRAMS {
-        cargo.args(["-p", package, "--bin", binary]);
-    }
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     let status = cargo
         .status()
@@ -115,11 +148,11 @@ fn run_cargo(target: &Path, triple: &str, flags: &[&str]) -> Result<(), String> 
     status
         .success()
         .then_some(())
-        .ok_or_else(|| "the agent and spawner do not build".to_owned())
+        .ok_or_else(|| format!("cargo {} fails", words.join(" ")))
 }
 
-/// Copies a program into `OUT_DIR` after a check that it needs no loader.
-fn embed(program: &Path, out: &Path) -> Result<(), String> {
+/// Copies a program to a place in `OUT_DIR` after a check that it needs no loader.
+fn embed(program: &Path, place: &Path) -> Result<(), String> {
     let bytes =
         std::fs::read(program).map_err(|error| format!("cannot read {program:?}: {error}"))?;
     if has_interpreter(&bytes) {
@@ -127,8 +160,7 @@ fn embed(program: &Path, out: &Path) -> Result<(), String> {
             "{program:?} is dynamically linked; it would not start in a sandbox"
         ));
     }
-    let name = program.file_name().ok_or("a program has no name")?;
-    write(&out.join(name), &bytes)
+    write(place, &bytes)
 }
 
 /// Whether an ELF file asks for a dynamic loader (a program header of type PT_INTERP = 3).
@@ -156,7 +188,16 @@ fn watch(dependencies: &Path) -> Result<(), String> {
     for manifest in ["Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed=../../{manifest}");
     }
-    for package in ["agent", "runtime", "syscall", "wire", "settings", "model"] {
+    let packages = [
+        "agent",
+        "runtime",
+        "syscall",
+        "syscall/zygote",
+        "wire",
+        "settings",
+        "model",
+    ];
+    for package in packages {
         println!("cargo::rerun-if-changed=../{package}/Cargo.toml");
     }
     Ok(())

@@ -5,3 +5,4 @@ pub mod agent_client;
 pub mod fuzz;
 pub mod native;
 pub mod programs;
+pub mod zygote;

@@ -68,11 +68,12 @@ def _warm(made):
         pass
 
 
-def serve(fd):
+def serve(fd, reseeded=False):
     """Runs cells for the agent at the other end of socket `fd` until it closes the socket.
 
     Takes over descriptors 0, 1 and 2 and the standard streams of this process; the calling thread
-    must be the main one. Raises OSError if `fd` is not a connected socket above 2.
+    must be the main one. `reseeded` says that the caller has called `reseed` in this process. Raises
+    OSError if `fd` is not a connected socket above 2.
     """
     if _prepared is None:
         prepare()
@@ -82,7 +83,8 @@ def serve(fd):
     control.getpeername()
     control.setblocking(True)
     control.set_inheritable(False)
-    reseed()
+    if not reseeded:
+        reseed()
     figures.choose()
     sys.argv = [""]
     wire = _wire(control)

@@ -1,0 +1,1 @@
+../soulbox_kernel/reseed.py
