@@ -10,9 +10,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// When to come again after a refusal.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The queue of creates.
+/// The queue of creates, or of runs.
 #[derive(Debug)]
 pub struct Admission {
+    /// The section of its settings.
+    section: &'static str,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
     most_waiting: usize,
@@ -30,9 +32,15 @@ impl Drop for Waiter<'_> {
 
 impl Admission {
     /// A queue in which `at_once` are served, `most_waiting` wait, and nobody longer than
-    /// `longest_wait`.
-    pub fn new(at_once: usize, most_waiting: usize, longest_wait: Duration) -> Self {
+    /// `longest_wait`. `section` is the one of its settings, for messages.
+    pub fn new(
+        section: &'static str,
+        at_once: usize,
+        most_waiting: usize,
+        longest_wait: Duration,
+    ) -> Self {
         Self {
+            section,
             places: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
             most_waiting,
@@ -58,7 +66,7 @@ impl Admission {
         let _waiter = Waiter(&self.waiting);
         if before >= self.most_waiting {
             return Err(ControlError::Busy {
-                reason: format!("{before} wait already (setting server.queue)"),
+                reason: format!("{before} wait already (setting {}.queue)", self.section),
                 retry: RETRY,
             });
         }
@@ -67,8 +75,8 @@ impl Admission {
             Ok(permit) => permit.map_err(|_| ControlError::Stopping),
             Err(_) => Err(ControlError::Busy {
                 reason: format!(
-                    "it waited {:?} (setting server.queue_wait)",
-                    self.longest_wait
+                    "it waited {:?} (setting {}.queue_wait)",
+                    self.longest_wait, self.section
                 ),
                 retry: RETRY,
             }),
@@ -87,7 +95,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_waits_and_what_is_beyond_is_refused() {
-        let admission = Admission::new(1, 1, Duration::from_secs(5));
+        let admission = Admission::new("server", 1, 1, Duration::from_secs(5));
         let first = admission.enter().await.unwrap();
         let second = admission.enter();
         tokio::pin!(second);
@@ -108,7 +116,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_ever() {
-        let admission = Admission::new(1, 8, Duration::from_secs(5));
+        let admission = Admission::new("server", 1, 8, Duration::from_secs(5));
         let _first = admission.enter().await.unwrap();
         assert!(matches!(
             admission.enter().await,

@@ -4,6 +4,7 @@ use crate::admission::Admission;
 use crate::command::{LogEntry, SandboxCommand, SandboxReply, SandboxView};
 use crate::commands::{Archive, Books, Finisher};
 use crate::error::ControlError;
+use crate::hub::Happened;
 use crate::idempotency::Idempotency;
 use crate::keys::Keys;
 use crate::life::follow;
@@ -49,6 +50,7 @@ pub struct Control {
     pub(crate) settings: Arc<Settings>,
     pub(crate) records: Records,
     pub(crate) admission: Admission,
+    pub(crate) runs: Admission,
     pub(crate) templates: TemplateStore,
     pub(crate) once: Arc<Idempotency>,
     pub(crate) archive: Archive,
@@ -85,12 +87,21 @@ impl Control {
         let records = Records::new(store);
         let keys = Keys::load(&records).await?;
         let admission = Admission::new(
+            "server",
             server.creates as usize,
             server.queue as usize,
             server.queue_wait,
         );
+        let execute = &settings.execute;
+        let runs = Admission::new(
+            "execute",
+            execute.at_once as usize,
+            execute.queue as usize,
+            execute.queue_wait,
+        );
         let control = Arc::new(Self {
             admission,
+            runs,
             templates: TemplateStore::new(&settings.paths.data_dir),
             once,
             archive,
@@ -200,7 +211,7 @@ impl Control {
                 Ok(SandboxReply::Done)
             }
             SandboxCommand::Events(id) => {
-                let events = self.records.events(team, &id).await?;
+                let events = self.events_of(team, &id).await?;
                 Ok(SandboxReply::Events(events))
             }
             SandboxCommand::Log(id) => Ok(SandboxReply::Log(self.read_log(team, &id).await?)),
@@ -219,7 +230,7 @@ impl Control {
 
     /// What happened to a sandbox and what was started in it, the oldest first.
     async fn read_log(&self, team: &TeamId, id: &SandboxId) -> Result<Vec<LogEntry>, ControlError> {
-        let events = self.records.events(team, id).await?;
+        let events = self.events_of(team, id).await?;
         let events = events
             .into_iter()
             .map(|happened| LogEntry::Event(happened.event));
@@ -230,6 +241,20 @@ impl Control {
         // Of one moment, what is in order stays so.
         all.sort_by_key(LogEntry::at);
         Ok(all)
+    }
+
+    /// What happened to a sandbox, the oldest first.
+    async fn events_of(
+        &self,
+        team: &TeamId,
+        id: &SandboxId,
+    ) -> Result<Vec<Happened>, ControlError> {
+        let live = self.of(team, id).ok();
+        // Of a run nothing is kept before its end.
+        match live.and_then(|live| live.unkept()) {
+            Some(created) => Ok(vec![created]),
+            None => self.records.events(team, id).await,
+        }
     }
 
     pub(crate) fn is_being_built(&self, name: &TemplateName) -> bool {
@@ -402,6 +427,7 @@ impl Control {
     /// Lets nobody in any more; what lives goes on.
     pub fn close(&self) {
         self.admission.close();
+        self.runs.close();
     }
 
     /// Waits until no sandbox lives any more.
@@ -413,7 +439,7 @@ impl Control {
 
     /// Stops: lets nobody in and ends what lives.
     pub async fn stop(self: &Arc<Self>) {
-        self.admission.close();
+        self.close();
         let ends = self.all().into_iter().map(|live| {
             let control = Arc::clone(self);
             tokio::spawn(async move {

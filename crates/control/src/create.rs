@@ -99,7 +99,12 @@ impl Control {
         Ok(live)
     }
 
-    fn record(&self, team: TeamId, id: SandboxId, request: &CreateRequest) -> SandboxRecord {
+    pub(crate) fn record(
+        &self,
+        team: TeamId,
+        id: SandboxId,
+        request: &CreateRequest,
+    ) -> SandboxRecord {
         let now = Moment::now();
         SandboxRecord {
             id,
@@ -161,7 +166,7 @@ impl Control {
 
 /// The variables of every command: those that were given, and those by which programs know that they are in
 /// a sandbox, under the names that E2B gives them.
-fn variables(id: &SandboxId, request: &CreateRequest) -> BTreeMap<String, String> {
+pub(crate) fn variables(id: &SandboxId, request: &CreateRequest) -> BTreeMap<String, String> {
     let own = [
         ("E2B_SANDBOX", "true"),
         ("E2B_SANDBOX_ID", id.as_str()),
@@ -174,7 +179,7 @@ fn variables(id: &SandboxId, request: &CreateRequest) -> BTreeMap<String, String
 }
 
 /// What a failed create means for the one who asked.
-fn refused(error: CreateError, template: String) -> ControlError {
+pub(crate) fn refused(error: CreateError, template: String) -> ControlError {
     let busy = |reason: String| ControlError::Busy {
         reason,
         retry: RETRY,

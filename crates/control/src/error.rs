@@ -1,11 +1,13 @@
 //! Why a command was refused or failed. Each door maps these to its wire's shape, once.
 
 use soulbox_model::{CommandId, CommandState, SandboxId, SandboxState, StateError};
+use soulbox_node::execute::ExecuteError;
 use soulbox_node::template::TemplateError;
 use soulbox_node::{CreateError, PauseError};
 use soulbox_runtime::agent_client::AgentError;
 use soulbox_runtime::native::driver::DriverError;
 use soulbox_store::StoreError;
+use std::error::Error;
 use std::time::Duration;
 
 /// A command that was refused or failed.
@@ -112,6 +114,17 @@ pub enum ControlError {
         #[source]
         source: AgentError,
     },
+    /// The template lacks programs that a run needs.
+    #[error("{what}; choose a template with {packages}")]
+    ProgramMissing {
+        /// What is missing, for what.
+        what: String,
+        /// The packages that have it.
+        packages: String,
+    },
+    /// Code could not be run.
+    #[error("cannot run the code")]
+    Run(#[source] Box<ExecuteError>),
     /// The record cannot be kept.
     #[error("cannot keep the record")]
     Store(#[from] StoreError),
@@ -143,6 +156,8 @@ impl ControlError {
             Self::Driver { .. } => "driver",
             Self::Pause { .. } => "pause",
             Self::Agent { .. } => "agent",
+            Self::ProgramMissing { .. } => "program_missing",
+            Self::Run(_) => "run",
             Self::Store(_) => "store",
             Self::Stopping => "stopping",
         }
@@ -164,6 +179,17 @@ impl From<StateError> for ControlError {
             state: error.state,
         }
     }
+}
+
+/// An error and what is behind it, in one line.
+pub(crate) fn in_one_line(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text = format!("{text}: {error}");
+        next = error.source();
+    }
+    text
 }
 
 /// The longest text of a sandbox that is passed on, in characters.

@@ -21,6 +21,7 @@
 //! | tokens of sandboxes | [`token`] |
 //! | which template a client means, which there are | [`template`] |
 //! | what a sandbox has used, its processes | [`inside`] |
+//! | code in a sandbox of its own | [`run`] |
 //! | failures | [`error`] |
 
 pub mod admission;
@@ -43,6 +44,7 @@ pub mod metrics;
 mod placement;
 pub mod records;
 mod recover;
+pub mod run;
 pub mod samples;
 pub mod template;
 pub mod token;
@@ -56,5 +58,6 @@ pub use idempotency::Once;
 pub use inside::Used;
 pub use live::Live;
 pub use log::{CommandLog, LogEnd, LogLine};
+pub use run::{Leader, Listener, Ran, RunRequest, Started};
 pub use samples::Sample;
 pub use template::Building;

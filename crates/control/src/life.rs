@@ -115,12 +115,14 @@ impl Control {
             record.clone()
         };
         self.forget(&record.id);
+        live.tell_over();
+        let created = live.take_unkept();
         let destroy = async {
             if let Some(sandbox) = live.take().await {
                 sandbox.destroy().await;
             }
         };
-        let ((), kept) = tokio::join!(destroy, self.records.end(&record, &event));
+        let ((), kept) = tokio::join!(destroy, self.records.end(&record, created, &event));
         if let Some(end) = &record.ended {
             self.end_commands(&record.id, end);
         }

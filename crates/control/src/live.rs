@@ -1,12 +1,13 @@
 //! One live sandbox: its record, the way to it, its time and its end.
 
+use crate::hub::Happened;
 use crate::memory_watch::MemoryWatch;
 use crate::samples::Samples;
 use soulbox_model::{Phases, SandboxId, SandboxRecord, SandboxState};
 use soulbox_node::Sandbox;
 use soulbox_runtime::agent_client::{AgentClient, AgentError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, OnceCell, OwnedRwLockReadGuard, RwLock};
+use tokio::sync::{Notify, OnceCell, OwnedRwLockReadGuard, RwLock, watch};
 
 /// A sandbox that lives.
 pub struct Live {
@@ -16,6 +17,10 @@ pub struct Live {
     /// Whether it has kernels, once somebody asked.
     kernels: OnceCell<bool>,
     sandbox: Arc<RwLock<Option<Sandbox>>>,
+    /// That it was made, where that is kept only with its end.
+    unkept: Mutex<Option<Happened>>,
+    /// Told when it is being ended.
+    over: watch::Sender<bool>,
     /// What it used.
     pub(crate) samples: Samples,
     /// What was told of kills for want of memory.
@@ -34,10 +39,46 @@ impl Live {
             agent: sandbox.agent().clone(),
             kernels: OnceCell::new(),
             sandbox: Arc::new(RwLock::new(Some(sandbox))),
+            unkept: Mutex::default(),
+            over: watch::Sender::new(false),
             samples: Samples::new(),
             memory_watch: MemoryWatch::default(),
             time_changed: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// One whose record is kept only when it ends, and `created` with it.
+    pub(crate) fn of_run(record: SandboxRecord, sandbox: Sandbox, created: Happened) -> Self {
+        Self {
+            unkept: Mutex::new(Some(created)),
+            ..Self::new(record, sandbox)
+        }
+    }
+
+    /// That it was made, where that is not kept yet.
+    pub(crate) fn unkept(&self) -> Option<Happened> {
+        let unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
+        unkept.clone()
+    }
+
+    /// What is to be kept with its end.
+    pub(crate) fn take_unkept(&self) -> Option<Happened> {
+        let mut unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
+        unkept.take()
+    }
+
+    /// Tells those who wait that it is being ended.
+    pub(crate) fn tell_over(&self) {
+        self.over.send_replace(true);
+    }
+
+    /// Waits until it is being ended.
+    pub(crate) fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut over = self.over.subscribe();
+        async move {
+            // The sender lives as long as this.
+            let _ = over.wait_for(|over| *over).await;
         }
     }
 

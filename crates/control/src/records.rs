@@ -79,6 +79,11 @@ impl Records {
         }
     }
 
+    /// Names what happened to a sandbox, for those who are to be told; nothing is kept.
+    pub(crate) fn told(&self, record: &SandboxRecord, event: &Event) -> Happened {
+        self.happened(&record.team, &record.id, event)
+    }
+
     /// Keeps a changed sandbox and what happened to it.
     pub(crate) async fn change(
         &self,
@@ -105,21 +110,25 @@ impl Records {
         Ok(())
     }
 
-    /// Keeps the end of a sandbox.
+    /// Keeps the end of a sandbox, and with it that it was created where that was not kept before.
     pub(crate) async fn end(
         &self,
         record: &SandboxRecord,
+        created: Option<Happened>,
         event: &Event,
     ) -> Result<(), StoreError> {
         let id = &record.id;
         let happened = self.happened(&record.team, id, event);
         let order = format!("sandbox/end/{:015}/{id}", event.at.as_millis());
-        let transaction = Transaction::doing(vec![
+        let mut operations = vec![
             Operation::delete(live_key(id)),
             Operation::put(ended_key(id), json(record)),
             Operation::put(order, Vec::new()),
             Operation::put(event_key(&happened), json(event)),
-        ]);
+        ];
+        let created = created.map(|created| (event_key(&created), created.event));
+        operations.extend(created.map(|(key, event)| Operation::put(key, json(&event))));
+        let transaction = Transaction::doing(operations);
         let kept = self.transact(transaction.ending()).await;
         // It has ended, whether that could be kept or not.
         if let Some(cause) = event.cause {

@@ -71,7 +71,7 @@ impl Control {
         };
         let told = end_event(&end);
         record.end(end);
-        self.records.end(&record, &told).await?;
+        self.records.end(&record, None, &told).await?;
         Ok(())
     }
 }

@@ -69,7 +69,7 @@ impl Surface {
         match target {
             Ok(Some(_)) | Err(_) => Self::Sandbox,
             Ok(None) if path == "/files" => Self::Sandbox,
-            Ok(None) if path.starts_with("/v1/") => Self::Native,
+            Ok(None) if path.starts_with("/v1/") || path.starts_with("/api/v1/") => Self::Native,
             Ok(None) if operator.contains(&path) || path.starts_with("/page/") => Self::Operator,
             Ok(None) => Self::E2b,
         }

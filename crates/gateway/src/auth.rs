@@ -6,12 +6,17 @@
 use crate::door::Gateway;
 use crate::error::ApiError;
 use axum::extract::FromRequestParts;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use soulbox_model::{ApiKey, TeamId};
 
 /// The header by which the operator acts for a team.
 const TEAM: &str = "soulbox-team";
+/// Before a key among the subprotocols of a WebSocket.
+const KEY: &str = "soulbox.key.";
 
 /// The team whose key the request brings, in `X-API-KEY` or as a bearer.
 pub(crate) struct Team(pub(crate) TeamId);
@@ -41,6 +46,19 @@ pub(crate) fn team(gateway: &Gateway, headers: &HeaderMap) -> Result<TeamId, Api
     match headers.get(TEAM) {
         None => Ok(own),
         Some(asked) => acting(&own, asked.to_str().unwrap_or_default()),
+    }
+}
+
+/// Whose key a WebSocket brings: in the headers as everywhere, or among the subprotocols, since a page cannot set
+/// headers on one.
+pub(crate) fn team_of_socket(gateway: &Gateway, headers: &HeaderMap) -> Result<TeamId, ApiError> {
+    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let offered = offered.filter_map(|value| value.to_str().ok());
+    let mut words = offered.flat_map(|value| value.split(',')).map(str::trim);
+    let key = words.find_map(|word| word.strip_prefix(KEY));
+    match key.and_then(|key| URL_SAFE_NO_PAD.decode(key).ok()) {
+        Some(key) => team_of(gateway, &String::from_utf8_lossy(&key)),
+        None => team(gateway, headers),
     }
 }
 

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, SizeHint};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use soulbox_model::ByteSize;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -134,29 +136,35 @@ where
 /// Reads a body within its limits of size and time.
 pub(crate) async fn whole(request: Request, gateway: &Gateway) -> Result<Bytes, ApiError> {
     let server = &gateway.control.settings().server;
-    let most = usize::try_from(server.body.bytes()).unwrap_or(usize::MAX);
+    whole_within(request, ("server.body", server.body), server.body_timeout).await
+}
+
+/// Reads a body within a limit, by its setting, and a time.
+pub(crate) async fn whole_within(
+    request: Request,
+    (setting, size): (&str, ByteSize),
+    time: Duration,
+) -> Result<Bytes, ApiError> {
+    let most = usize::try_from(size.bytes()).unwrap_or(usize::MAX);
     let limited = Limited::new(request.into_body(), most);
-    let collected = tokio::time::timeout(server.body_timeout, limited.collect()).await;
+    let collected = tokio::time::timeout(time, limited.collect()).await;
     let collected = collected.map_err(|_| {
         ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
-            format!(
-                "the body did not come within {:?} (setting server.body_timeout)",
-                server.body_timeout
-            ),
+            format!("the body did not come within {time:?} (setting server.body_timeout)"),
         )
     })?;
     match collected {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is longer than {most} bytes (setting server.body)"),
+            format!("the body is longer than {most} bytes (setting {setting})"),
         )),
         Err(error) => Err(ApiError::bad(format!("the body broke off: {error}"))),
     }
 }
 
-pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

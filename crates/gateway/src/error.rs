@@ -135,6 +135,7 @@ impl From<ControlError> for ApiError {
             ControlError::TemplateNotReady(_) | ControlError::Stopping => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            ControlError::ProgramMissing { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             ControlError::Store(StoreError::Full) => StatusCode::INSUFFICIENT_STORAGE,
             ControlError::Create(_)
             | ControlError::Templates(_)
@@ -142,6 +143,7 @@ impl From<ControlError> for ApiError {
             | ControlError::Pause { .. }
             | ControlError::Agent { .. }
             | ControlError::Output { .. }
+            | ControlError::Run(_)
             | ControlError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let retry_after = match &error {

@@ -8,13 +8,17 @@
 //! | commands that happen once | `commands` |
 //! | a port of a sandbox, byte for byte | `tcp` |
 //! | what happens, once and followed | `events` |
+//! | code in a sandbox of its own | `execute` |
+//! | bodies of streams of events | `stream` |
 //! | a terminal over a WebSocket | `terminal` |
 
 mod commands;
 mod create;
 mod events;
+mod execute;
 mod query;
 mod sandboxes;
+mod stream;
 mod tcp;
 mod terminal;
 mod usage;
@@ -32,6 +36,7 @@ pub(crate) fn routes() -> Router<Gateway> {
         .merge(create::routes())
         .merge(usage::routes())
         .merge(tcp::routes())
+        .merge(execute::routes())
 }
 
 /// For fuzzing: what the readers of all bodies say.
@@ -42,5 +47,6 @@ pub(crate) fn fuzz(body: &[u8]) -> Vec<Result<(), crate::error::ApiError>> {
     }
     let mut said = vec![create::fuzz(body)];
     said.extend(commands::fuzz(body));
+    said.extend(execute::fuzz(body));
     said
 }

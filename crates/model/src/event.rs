@@ -11,6 +11,8 @@ pub enum EndCause {
     Killed,
     /// Its time was over.
     Expired,
+    /// What it was made for is done: a run of its own is over.
+    Finished,
     /// Its first process ended for want of memory.
     OutOfMemory,
     /// Its first process ended by itself or by a signal that was not ours.
@@ -31,6 +33,7 @@ impl EndCause {
         match self {
             Self::Killed => "killed",
             Self::Expired => "expired",
+            Self::Finished => "finished",
             Self::OutOfMemory => "out_of_memory",
             Self::Crashed => "crashed",
             Self::SpawnerLost => "spawner_lost",

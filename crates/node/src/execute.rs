@@ -15,6 +15,7 @@
 //! | what ends a run from outside: time, output, a request | [`watch`] |
 //! | one command, from start to end | `process` |
 //! | why it ended | [`outcome`] |
+//! | a run as one JSON object | [`report`] |
 //! | files in and out | [`transfer`] |
 
 pub mod agent;
@@ -24,6 +25,7 @@ pub mod output;
 pub mod plan;
 mod process;
 pub mod program;
+pub mod report;
 mod sandbox;
 #[cfg(test)]
 mod testing;
@@ -32,8 +34,9 @@ pub mod watch;
 
 pub use guest::{Command, Control, End, Event, Events, Guest, GuestError};
 pub use outcome::{Outcome, Stage};
-pub use output::{Capture, Captured, Channel, Sink};
+pub use output::{Capture, Channel, Sink};
 pub use program::{Program, ProgramError};
+pub use report::{About, Report, Returned};
 pub use transfer::{Download, TransferError, Upload};
 
 use crate::execute::outcome::Facts;

@@ -22,15 +22,12 @@ use axum::extract::ws::{
 use axum::extract::{Extension, Path, State};
 use axum::response::Response;
 use axum::routing::get;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use soulbox_control::{CommandLog, Live, LogEnd};
-use soulbox_model::{CommandEnd, SandboxId, TeamId};
+use soulbox_model::{CommandEnd, SandboxId};
 use soulbox_runtime::agent_client::{AgentClient, ProcessEvent, ProcessStream, StartRequest};
 use soulbox_wire::envd::process::{PtySize, Signal};
 use std::collections::BTreeMap;
@@ -41,8 +38,6 @@ use tokio::time::{Instant, timeout};
 
 /// What is spoken here.
 const PROTOCOL: &str = "soulbox.terminal";
-/// Before a key among the subprotocols.
-const KEY: &str = "soulbox.key.";
 /// The shell.
 const SHELL: [&str; 2] = ["/bin/bash", "-l"];
 /// The longest message of a client: what a person pastes.
@@ -71,7 +66,7 @@ async fn open(
     Extension(client): Extension<Client>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let team = team(&gateway, &headers)?;
+    let team = auth::team_of_socket(&gateway, &headers)?;
     let live = gateway.control.of(&team, &id_of(&id)?)?;
     let size = PtySize {
         cols: side(&query, "cols", 80)?,
@@ -108,18 +103,6 @@ async fn open(
     let upgrade = upgrade.protocols([PROTOCOL]);
     let upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE);
     Ok(upgrade.on_upgrade(move |socket| terminal.serve(socket, stream)))
-}
-
-/// Whose key it is: in the headers as everywhere, or among the subprotocols.
-fn team(gateway: &Gateway, headers: &HeaderMap) -> Result<TeamId, ApiError> {
-    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    let offered = offered.filter_map(|value| value.to_str().ok());
-    let mut words = offered.flat_map(|value| value.split(',')).map(str::trim);
-    let key = words.find_map(|word| word.strip_prefix(KEY));
-    match key.and_then(|key| URL_SAFE_NO_PAD.decode(key).ok()) {
-        Some(key) => auth::team_of(gateway, &String::from_utf8_lossy(&key)),
-        None => auth::team(gateway, headers),
-    }
 }
 
 fn side(query: &Query, name: &str, default: u32) -> Result<u32, ApiError> {

@@ -47,7 +47,7 @@ impl Route {
     /// What it belongs to.
     pub(super) fn tag(&self) -> &'static str {
         match (self.path, self.key) {
-            (path, _) if path.starts_with("/v1/") => "native",
+            (path, _) if path.starts_with("/v1/") || path.starts_with("/api/v1/") => "native",
             (_, Key::Open) => "operator",
             ("/metrics", _) => "operator",
             _ => "e2b",
@@ -78,6 +78,7 @@ pub(super) fn all() -> Vec<Route> {
         templates(),
         native(),
         commands(),
+        execute(),
         later(),
     ]
     .into_iter()
@@ -310,6 +311,44 @@ fn native() -> Vec<Route> {
         .query("rows", "integer", "Rows, 24 when absent")
         .query("user", "string", "Whose shell it is")
         .gives(101, ""),
+    ]
+}
+
+/// Code in a sandbox of its own; each route has a second name below `/api`.
+fn execute() -> Vec<Route> {
+    let whole = |path| {
+        route(
+            "post",
+            path,
+            "Run code in a fresh sandbox; as server-sent events with Accept: text/event-stream",
+        )
+        .body("NewRun")
+        .gives(200, "Run")
+    };
+    let batch = |path| {
+        route(
+            "post",
+            path,
+            "Run several pieces of code, each in a fresh sandbox",
+        )
+        .body("NewBatch")
+        .gives(200, "Batch")
+    };
+    let socket = |path| {
+        route(
+            "get",
+            path,
+            "Run code in a fresh sandbox over a WebSocket, with input and output as they come",
+        )
+        .gives(101, "")
+    };
+    vec![
+        whole("/v1/execute"),
+        whole("/api/v1/execute"),
+        batch("/v1/execute/batch"),
+        batch("/api/v1/execute/batch"),
+        socket("/v1/ws"),
+        socket("/api/v1/ws"),
     ]
 }
 

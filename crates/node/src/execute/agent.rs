@@ -58,6 +58,13 @@ impl Events for AgentEvents {
     }
 }
 
+impl AgentControl {
+    /// The number of the process inside.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+}
+
 impl Control for AgentControl {
     async fn write(&self, bytes: Bytes) -> Result<(), GuestError> {
         let stream = match &self.input {
@@ -180,7 +187,7 @@ pub async fn has_program(client: &AgentClient, name: &str) -> Result<bool, Guest
 }
 
 /// What went wrong, as running code tells it apart.
-fn told(error: AgentError) -> GuestError {
+pub fn told(error: AgentError) -> GuestError {
     match error {
         AgentError::Status { status, .. } if status.as_u16() == INSUFFICIENT_STORAGE => {
             GuestError::DiskFull

@@ -1,5 +1,6 @@
 //! Where output goes.
 
+use bytes::Bytes;
 use std::io;
 
 /// One of the two streams that a program prints on.
@@ -36,7 +37,7 @@ pub trait Sink: Send {
     fn write(
         &mut self,
         channel: Channel,
-        bytes: &[u8],
+        bytes: Bytes,
     ) -> impl Future<Output = io::Result<()>> + Send;
 }
 
@@ -49,45 +50,12 @@ pub struct Capture {
     pub stderr: Vec<u8>,
 }
 
-/// A captured stream as text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Captured {
-    /// The text; what is not UTF-8 shows as U+FFFD.
-    pub text: String,
-    /// Whether something was not UTF-8.
-    pub is_lossy: bool,
-}
-
-impl Captured {
-    /// The bytes as text.
-    pub fn of(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
-        Self {
-            is_lossy: matches!(text, std::borrow::Cow::Owned(_)),
-            text: text.into_owned(),
-        }
-    }
-}
-
 impl Sink for Capture {
-    async fn write(&mut self, channel: Channel, bytes: &[u8]) -> io::Result<()> {
+    async fn write(&mut self, channel: Channel, bytes: Bytes) -> io::Result<()> {
         match channel {
-            Channel::Stdout => self.stdout.extend_from_slice(bytes),
-            Channel::Stderr => self.stderr.extend_from_slice(bytes),
+            Channel::Stdout => self.stdout.extend_from_slice(&bytes),
+            Channel::Stderr => self.stderr.extend_from_slice(&bytes),
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_no_utf8_is_marked() {
-        assert!(!Captured::of("hällo".as_bytes()).is_lossy);
-        let odd = Captured::of(b"a\xff");
-        assert!(odd.is_lossy);
-        assert_eq!(odd.text, "a\u{fffd}");
     }
 }

@@ -4,8 +4,8 @@ use crate::execute::ExecuteError;
 use crate::execute::guest::{Command, Control, End, Event, Events, Guest, GuestError};
 use crate::execute::outcome::Facts;
 use crate::execute::output::{Channel, Sink};
-use crate::execute::watch::Watch;
-use bytes::BytesMut;
+use crate::execute::watch::{Stop, Watch};
+use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -49,7 +49,7 @@ pub(super) async fn run(
         }
         Err(error) => Err(error),
     };
-    conclude(guest, watch, ended).await
+    conclude(guest, watch.stopped(), ended).await
 }
 
 /// Passes output on until the process ends; none when the run was ended from outside.
@@ -79,8 +79,8 @@ async fn follow(
             }
         };
         match event {
-            Ok(Event::Stdout(bytes)) => pass(Channel::Stdout, &bytes, sink, watch).await?,
-            Ok(Event::Stderr(bytes)) => pass(Channel::Stderr, &bytes, sink, watch).await?,
+            Ok(Event::Stdout(bytes)) => pass(Channel::Stdout, bytes, sink, watch).await?,
+            Ok(Event::Stderr(bytes)) => pass(Channel::Stderr, bytes, sink, watch).await?,
             Ok(Event::End(end)) => return Ok(Some(end)),
             Err(source) => return Err(lost(source)),
         }
@@ -93,12 +93,11 @@ async fn follow(
 /// Passes on as much of a piece of output as the limit lets through.
 async fn pass(
     channel: Channel,
-    bytes: &[u8],
+    mut bytes: Bytes,
     sink: &mut impl Sink,
     watch: &mut Watch<'_>,
 ) -> Result<(), ExecuteError> {
-    let passed = watch.count(channel, bytes.len());
-    let bytes = bytes.get(..passed).unwrap_or(bytes);
+    bytes.truncate(watch.count(channel, bytes.len()));
     if watch.stopped().is_some() {
         return last(channel, bytes, sink, watch.drain()).await;
     }
@@ -112,7 +111,7 @@ async fn pass(
 /// Passes on what comes after the run was ended; a reader that does not take it in time loses it.
 async fn last(
     channel: Channel,
-    bytes: &[u8],
+    bytes: Bytes,
     sink: &mut impl Sink,
     time: Duration,
 ) -> Result<(), ExecuteError> {
@@ -129,13 +128,12 @@ async fn rest(
     let drain = watch.drain();
     let all = async {
         loop {
-            let (channel, bytes) = match events.next().await {
+            let (channel, mut bytes) = match events.next().await {
                 Ok(Event::Stdout(bytes)) => (Channel::Stdout, bytes),
                 Ok(Event::Stderr(bytes)) => (Channel::Stderr, bytes),
                 Ok(Event::End(_)) | Err(_) => return Ok(()),
             };
-            let passed = watch.count(channel, bytes.len());
-            let bytes = bytes.get(..passed).unwrap_or_default();
+            bytes.truncate(watch.count(channel, bytes.len()));
             sink.write(channel, bytes)
                 .await
                 .map_err(ExecuteError::Sink)?;
@@ -173,10 +171,9 @@ fn lost(source: GuestError) -> ExecuteError {
 /// Asks the sandbox what else is known about the end.
 async fn conclude(
     guest: &impl Guest,
-    watch: &Watch<'_>,
+    stop: Option<Stop>,
     ended: Result<Option<End>, ExecuteError>,
 ) -> Result<Facts, ExecuteError> {
-    let stop = watch.stopped();
     let mut facts = Facts {
         stop,
         end: None,

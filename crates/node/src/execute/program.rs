@@ -47,6 +47,9 @@ pub enum ProgramError {
     /// A name that is not UTF-8.
     #[error("the file name {} is not valid UTF-8", .0.display())]
     Name(PathBuf),
+    /// Two files have one place.
+    #[error("{0} is there twice, or is the code's own file")]
+    Twice(String),
     /// The language is unknown or cannot be told.
     #[error(transparent)]
     Language(#[from] LanguageError),
@@ -118,6 +121,28 @@ impl Program {
             entry,
             skipped: Vec::new(),
         }
+    }
+
+    /// Adds files of the caller's, which are there before the code starts. A compiler is given those of its
+    /// language that lie beside or below the entry, as of a directory.
+    ///
+    /// # Errors
+    /// [`ProgramError::Twice`] when one would take the place of another.
+    pub fn add_files(&mut self, files: Vec<ProgramFile>) -> Result<(), ProgramError> {
+        for file in files {
+            if self.files.iter().any(|known| known.remote == file.remote) {
+                return Err(ProgramError::Twice(file.remote));
+            }
+            let below = file.remote.strip_prefix(&format!("{}/", self.home));
+            let name = below.map(str::to_owned);
+            if let Some(name) = name
+                && !sources(self.language, &[name], "").is_empty()
+            {
+                self.sources.push(file.remote.clone());
+            }
+            self.files.push(file);
+        }
+        Ok(())
     }
 
     /// Reads the file or directory at `path`. `language` is what the user said, if anything.

@@ -256,7 +256,7 @@ async fn files_go_in_and_come_out_whole_or_not_at_all() {
 struct Closed;
 
 impl Sink for Closed {
-    async fn write(&mut self, _: Channel, _: &[u8]) -> io::Result<()> {
+    async fn write(&mut self, _: Channel, _: Bytes) -> io::Result<()> {
         Err(io::ErrorKind::BrokenPipe.into())
     }
 }
@@ -281,7 +281,7 @@ async fn a_reader_that_went_away_is_told() {
 struct Stuck;
 
 impl Sink for Stuck {
-    async fn write(&mut self, _: Channel, _: &[u8]) -> io::Result<()> {
+    async fn write(&mut self, _: Channel, _: Bytes) -> io::Result<()> {
         std::future::pending().await
     }
 }

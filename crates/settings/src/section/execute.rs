@@ -1,7 +1,7 @@
 //! How a piece of code is run.
 
 use crate::value::Accept;
-use soulbox_model::ByteSize;
+use soulbox_model::{ByteSize, TemplateName};
 use std::time::Duration;
 
 section! {
@@ -13,6 +13,32 @@ section! {
         file: ByteSize = |_| ByteSize::gib(2), Accept::between(ByteSize::kib(1), ByteSize::gib(64));
         /// The most files that are copied when a directory is run.
         files: u32 = |_| 20_000, Accept::between(1, 1_000_000);
+        /// The template of code that is sent to a server and names none; where it is not there, `base`.
+        template: String = |_| "code-interpreter-v1".to_owned(), Accept::such(
+            "a template's name",
+            |text: &String| text.parse::<TemplateName>().is_ok(),
+        );
+        /// The longest body of a request that brings code to a server, its files included.
+        request: ByteSize = |_| ByteSize::mib(32), Accept::between(ByteSize::kib(4), ByteSize::gib(1));
+        /// How many pieces of code a server runs at once, each in a sandbox of its own.
+        at_once: u32 = |_| 64, Accept::between(1, 4095);
+        /// How many wait for their turn; whoever comes then is told to come again.
+        queue: u32 = |_| 4096, Accept::between(0, 100_000);
+        /// How long one waits for its turn.
+        queue_wait: Duration = |_| Duration::from_secs(60), Accept::between(
+            Duration::from_millis(1),
+            Duration::from_secs(600),
+        );
+        /// The most files that one answer holds.
+        return_files: u32 = |_| 100, Accept::between(0, 10_000);
+        /// The most bytes of files that one answer holds.
+        returns: ByteSize = |_| ByteSize::mib(16), Accept::between(ByteSize(0), ByteSize::gib(1));
+        /// The most pieces of code in one batch.
+        batch: u32 = |_| 100, Accept::between(1, 10_000);
+        /// How many of one batch are run at once.
+        batch_at_once: u32 = |_| 8, Accept::between(1, 4095);
+        /// The most output that the answer to a batch holds; each of its pieces of code gets an equal share.
+        batch_output: ByteSize = |_| ByteSize::mib(64), Accept::between(ByteSize::kib(4), ByteSize::gib(1));
         /// How long after a time limit the program's own children may print before what is left
         /// is thrown away.
         drain: Duration = |_| Duration::from_millis(200), Accept::between(

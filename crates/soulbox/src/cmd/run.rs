@@ -1,6 +1,5 @@
 //! `soulbox run`: a piece of code in a fresh sandbox.
 
-mod report;
 mod sink;
 mod there;
 
@@ -13,13 +12,12 @@ use crate::failure::Failure;
 use crate::remote;
 use crate::signal::Stop;
 use crate::terminal::{self, Progress};
-use report::{About, Report};
 use sink::Passing;
 use soulbox_model::{Cause, Language, LanguageError, SandboxSpec};
 use soulbox_node::execute::program::Bounds;
 use soulbox_node::execute::{
-    Capture, Download, ExecuteError, Execution, Guest, Outcome, Program, ProgramError, Upload,
-    execute,
+    About, Capture, Download, ExecuteError, Execution, Guest, Outcome, Program, ProgramError,
+    Report, Upload, execute,
 };
 use soulbox_node::{Node, Sandbox, Usage};
 use soulbox_settings::{Flag, Settings};
@@ -284,7 +282,7 @@ impl Job {
                 .help("somebody killed it, or the machine had no memory left: see its log"));
         }
         let outcome = ended.map_err(|error| failed(&error, execution))?;
-        self.tell(report, &outcome, usage, &capture)
+        self.tell(&report, &outcome, usage, &capture)
     }
 
     /// Runs the code in a sandbox, wherever that is.
@@ -308,16 +306,16 @@ impl Job {
     /// Tells how it ended and gives the exit code.
     fn tell(
         &self,
-        report: Report,
+        report: &Report,
         outcome: &Outcome,
         usage: Usage,
         capture: &Capture,
     ) -> Result<Exit, Failure> {
         let exit = Exit::of_run(outcome.cause, outcome.exit_code, outcome.signal);
         if self.json {
-            terminal::print_json(&report.document(outcome, usage, capture))?;
+            terminal::print_json(&report.document(outcome, usage, Some(capture), &[]))?;
         } else {
-            self.explain(&report, outcome);
+            self.explain(report, outcome);
         }
         for failed in &outcome.failed_downloads {
             Failure::of(Exit::NOT_FOUND, failed).tell();

@@ -181,7 +181,7 @@ pub(crate) fn check_maps(
 ) -> Result<(), ApiError> {
     check_size("metadata", metadata, MOST_METADATA)?;
     check_size("envVars", variables, MOST_VARIABLES)?;
-    check_variables(variables)
+    check_variables("envVars", variables)
 }
 
 fn check_size(field: &str, map: &BTreeMap<String, String>, most: usize) -> Result<(), ApiError> {
@@ -194,12 +194,15 @@ fn check_size(field: &str, map: &BTreeMap<String, String>, most: usize) -> Resul
     }
 }
 
-fn check_variables(variables: &BTreeMap<String, String>) -> Result<(), ApiError> {
+pub(crate) fn check_variables(
+    field: &str,
+    variables: &BTreeMap<String, String>,
+) -> Result<(), ApiError> {
     for (name, value) in variables {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
             let shown: String = name.chars().take(80).collect();
             return Err(ApiError::bad(format!(
-                "envVars.{shown:?}: a name must not be empty, and must not hold '='; neither may hold NUL"
+                "{field}.{shown:?}: a name must not be empty, and must not hold '='; neither may hold NUL"
             )));
         }
     }

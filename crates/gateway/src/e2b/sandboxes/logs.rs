@@ -54,7 +54,9 @@ impl Level {
     fn of_event(event: &Event) -> Self {
         match (event.kind, event.cause) {
             (EventKind::ProcessOutOfMemory, _) => Self::Warn,
-            (EventKind::Ended, Some(EndCause::Killed | EndCause::Expired)) => Self::Info,
+            (EventKind::Ended, Some(EndCause::Killed | EndCause::Expired | EndCause::Finished)) => {
+                Self::Info
+            }
             (EventKind::Ended, Some(EndCause::ServerStopped)) => Self::Warn,
             (EventKind::Ended, _) => Self::Error,
             _ => Self::Info,

@@ -16,30 +16,22 @@ use crate::auth::Team;
 use crate::door::Gateway;
 use crate::error::ApiError;
 use crate::native::query::Query;
-use axum::body::Body;
+use crate::native::stream::{Events, KEEPALIVE, STILL_HERE, respond};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
-use hyper::body::Frame;
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use soulbox_control::{ControlError, Follower, OutputPiece};
-use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Bytes of one event's output.
 const PIECE: usize = 32 * 1024;
 /// Events that wait for a slow client. Nothing is lost beyond: the output is in its file.
 const WAITING: usize = 2;
-/// How long a stream is silent before a comment keeps it from looking dead.
-const KEEPALIVE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Options {
@@ -80,12 +72,7 @@ pub(super) async fn output(
             false => tell_now(&follower, offsets, &events).await,
         }
     });
-    let mut response = Response::new(Body::new(Events(receiver)));
-    let headers = response.headers_mut();
-    let kind = HeaderValue::from_static("text/event-stream");
-    headers.insert(CONTENT_TYPE, kind);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(respond(Events(receiver)))
 }
 
 /// The offsets in an event's id.
@@ -105,7 +92,7 @@ async fn tell(mut follower: Follower, mut offsets: [u64; 2], events: &mpsc::Send
             Ok(Ok(Some(pieces))) => told(&mut offsets, &pieces),
             Ok(Ok(None)) => return tell_end(&follower, offsets, events).await,
             Ok(Err(error)) => return tell_error(error, offsets, events).await,
-            Err(_) => Bytes::from_static(b": still here\n\n"),
+            Err(_) => STILL_HERE,
         };
         if events.send(event).await.is_err() {
             return;
@@ -180,22 +167,6 @@ fn event(name: &str, [out, err]: [u64; 2], data: &impl Serialize) -> Bytes {
     // Writing to a string does not fail.
     let _ = write!(text, "event: {name}\nid: {out}.{err}\ndata: {data}\n\n");
     text.into()
-}
-
-/// The body of a stream of events.
-struct Events(mpsc::Receiver<Bytes>);
-
-impl hyper::body::Body for Events {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.0.poll_recv(context);
-        next.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Output of the code, passed on as it comes.
 
+use bytes::Bytes;
 use soulbox_node::execute::{Channel, Sink};
 use std::io;
 use tokio::io::{AsyncWriteExt, Stderr, Stdout};
@@ -20,14 +21,14 @@ impl Default for Passing {
 }
 
 impl Sink for Passing {
-    async fn write(&mut self, channel: Channel, bytes: &[u8]) -> io::Result<()> {
+    async fn write(&mut self, channel: Channel, bytes: Bytes) -> io::Result<()> {
         match channel {
             Channel::Stdout => {
-                self.stdout.write_all(bytes).await?;
+                self.stdout.write_all(&bytes).await?;
                 self.stdout.flush().await
             }
             Channel::Stderr => {
-                self.stderr.write_all(bytes).await?;
+                self.stderr.write_all(&bytes).await?;
                 self.stderr.flush().await
             }
         }

@@ -1,6 +1,5 @@
 //! A run in a sandbox of a server.
 
-use super::report::{About, Report};
 use super::{Args, Job, failed};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -11,6 +10,7 @@ use crate::remote::wish::{Made, Wish, seconds};
 use crate::signal::Stop;
 use crate::terminal::Progress;
 use soulbox_model::{ByteSize, Phases};
+use soulbox_node::execute::{About, Report};
 use soulbox_node::{MemoryKill, Usage};
 use soulbox_settings::Settings;
 use std::time::Duration;
@@ -93,7 +93,7 @@ impl There {
             peak_memory: ByteSize(used.peak_memory_bytes),
             oom_kills: used.oom_kills,
         };
-        job.tell(report, &outcome, usage, &capture)
+        job.tell(&report, &outcome, usage, &capture)
     }
 }
 

@@ -7,6 +7,7 @@ use soulbox_image::progress::BuildEvent;
 use soulbox_image::recipe::Recipe;
 use soulbox_model::{Isolation, NetworkMode, SandboxSpec, TemplateName};
 use soulbox_node::template::{TemplateError, TemplateStore};
+use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -46,22 +47,25 @@ fn may_build(control: &Control) -> bool {
     can
 }
 
-/// Keeps sandboxes ready as most clients ask for them.
+/// Keeps sandboxes ready as most clients ask for them, and as runs do.
 fn keep_ready(control: &Control) {
-    let Ok(template) = control.template("base") else {
-        return;
-    };
     let network = match control.node().may_connect() {
         true => NetworkMode::Internet,
         false => NetworkMode::None,
     };
-    control.node().keep_ready(SandboxSpec {
-        template,
-        isolation: Isolation::Namespace,
-        limits: control.settings().sandbox.limits(),
-        network,
-        mounts: Vec::new(),
-    });
+    let usual = control.template("base").map(|base| (base, network));
+    let run = control.template_of_run(None);
+    let run = run.map(|template| (template, NetworkMode::None));
+    let kinds: HashSet<_> = [usual, run].into_iter().flatten().collect();
+    for (template, network) in kinds {
+        control.node().keep_ready(SandboxSpec {
+            template,
+            isolation: Isolation::Namespace,
+            limits: control.settings().sandbox.limits(),
+            network,
+            mounts: Vec::new(),
+        });
+    }
 }
 
 async fn build(control: &Arc<Control>, store: &TemplateStore, name: TemplateName, stop: &Stop) {

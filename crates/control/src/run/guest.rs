@@ -1,0 +1,162 @@
+//! The sandbox of a run, as running code sees it. The engine's own handle of it is held for moments only, so that
+//! whoever ends the sandbox does not wait for the code.
+
+use crate::live::Live;
+use soulbox_model::{EndCause, Phases, SandboxId, TemplateName};
+use soulbox_node::execute::agent::{self, AgentControl, AgentEvents};
+use soulbox_node::execute::guest::Input;
+use soulbox_node::execute::{Command, Guest, GuestError};
+use soulbox_node::{MemoryKill, Usage};
+use soulbox_runtime::agent_client::{AgentClient, AgentError};
+use soulbox_wire::envd::process::Signal;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::io::AsyncWrite;
+
+/// The process of a run that was started last: the compiler, then the program.
+#[derive(Debug)]
+pub struct Leader {
+    agent: AgentClient,
+    /// Its number inside; 0: there is none yet.
+    pid: AtomicU32,
+}
+
+impl Leader {
+    /// Sends it a signal; false when there is no such process.
+    ///
+    /// # Errors
+    /// The agent cannot be reached.
+    pub async fn signal(&self, signal: Signal) -> Result<bool, AgentError> {
+        let pid = self.pid.load(Ordering::Relaxed);
+        if pid == 0 {
+            return Ok(false);
+        }
+        match self.agent.signal(pid, signal).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The sandbox of a run.
+pub(super) struct Inside {
+    live: Arc<Live>,
+    template: TemplateName,
+    leader: Arc<Leader>,
+    /// What it had used, where that was asked for before its end.
+    last: OnceLock<Usage>,
+}
+
+impl Inside {
+    pub(super) fn new(live: Arc<Live>, template: &TemplateName) -> Self {
+        let leader = Leader {
+            agent: live.agent().clone(),
+            pid: AtomicU32::new(0),
+        };
+        Self {
+            template: template.clone(),
+            leader: Arc::new(leader),
+            live,
+            last: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn leader(&self) -> Arc<Leader> {
+        Arc::clone(&self.leader)
+    }
+
+    pub(super) fn agent(&self) -> &AgentClient {
+        self.live.agent()
+    }
+
+    pub(super) fn id(&self) -> SandboxId {
+        self.live.id()
+    }
+
+    pub(super) fn phases(&self) -> Phases {
+        self.live.phases().clone()
+    }
+
+    /// What it has used, and what Linux killed; of one that has ended, what is known.
+    pub(super) async fn used(&self) -> (Usage, Option<MemoryKill>) {
+        let Some(sandbox) = self.live.sandbox().await else {
+            return (self.last.get().copied().unwrap_or_default(), None);
+        };
+        let usage = match sandbox.usage().await {
+            Ok(usage) => usage,
+            Err(_) => self.last.get().copied().unwrap_or_default(),
+        };
+        (usage, sandbox.memory_kill())
+    }
+}
+
+impl Guest for Inside {
+    type Events = AgentEvents;
+    type Control = AgentControl;
+
+    fn template(&self) -> String {
+        self.template.to_string()
+    }
+
+    async fn start(&self, command: &Command) -> Result<(AgentEvents, AgentControl), GuestError> {
+        let (events, control) = agent::start(self.agent(), None, command).await?;
+        self.leader.pid.store(control.pid(), Ordering::Relaxed);
+        Ok((events, control))
+    }
+
+    async fn write_file(
+        &self,
+        path: &str,
+        user: Option<&str>,
+        content: Input,
+    ) -> Result<(), GuestError> {
+        agent::write_file(self.agent(), path, user, content).await
+    }
+
+    async fn read_file(
+        &self,
+        path: &str,
+        user: Option<&str>,
+        to: &mut (dyn AsyncWrite + Send + Unpin),
+        limit: u64,
+    ) -> Result<(), GuestError> {
+        agent::read_file(self.agent(), path, user, to, limit).await
+    }
+
+    async fn has_program(&self, name: &str) -> Result<bool, GuestError> {
+        agent::has_program(self.agent(), name).await
+    }
+
+    async fn kill_all(&self) -> Result<(), GuestError> {
+        let gone = || GuestError::Gone("the sandbox has ended".into());
+        let sandbox = self.live.sandbox().await.ok_or_else(gone)?;
+        let killed = sandbox.kill_processes().await;
+        killed.map_err(|error| GuestError::Gone(Box::new(error)))
+    }
+
+    async fn ran_out_of_memory(&self) -> bool {
+        let usage = match self.live.sandbox().await {
+            Some(sandbox) => match sandbox.usage().await {
+                Ok(usage) => usage,
+                // Its first process was what Linux killed.
+                Err(_) => sandbox.ended().await,
+            },
+            None => {
+                let cause = self
+                    .live
+                    .look(|record| record.ended.as_ref().map(|end| end.cause));
+                return cause == Some(EndCause::OutOfMemory);
+            }
+        };
+        let _ = self.last.set(usage);
+        usage.oom_kills > 0
+    }
+
+    async fn disk_is_full(&self) -> bool {
+        match self.live.sandbox().await {
+            Some(sandbox) => sandbox.disk_is_full(),
+            None => false,
+        }
+    }
+}
