@@ -76,9 +76,8 @@ kernels() {
 
 # What one font lacks comes from the next: Chinese, Japanese and Korean.
 font_order() {
-  local settings
-  settings=$(echo "$tree"/usr/local/lib/python3*/dist-packages/matplotlib/mpl-data/matplotlibrc)
-  echo 'font.family: sans-serif, Noto Sans CJK JP' >>"$settings"
+  sed -i 's/^#*font\.family *:.*/#font.family: sans-serif, Noto Sans CJK JP/' \
+    "$tree"/usr/local/lib/python3*/dist-packages/matplotlib/mpl-data/matplotlibrc
 }
 
 # What Python makes at the first use, made here once: sandboxes cannot write to the tree, and each would do it again.

@@ -3,6 +3,7 @@
 
 pub mod http;
 pub mod server;
+pub mod templates;
 
 use serde_json::Value;
 use std::ffi::OsStr;

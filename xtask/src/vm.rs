@@ -60,7 +60,7 @@ const NOT_THERE: &[Tests] = &[(
     &[
         "--skip=json::a_compiler_error_is_told_as_such",
         "--skip=language::",
-        "--skip=template::template_build_base",
+        "--skip=template::template_build",
     ],
 )];
 

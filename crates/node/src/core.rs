@@ -98,11 +98,16 @@ impl Core {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let machine = Machine::this();
         let ceiling = machine.ceiling(&settings.node);
+        let mut roots = vec![text(&paths.data_dir), tree_source::HOST_TREE.to_owned()];
+        let templates = crate::template::directory(&paths.data_dir);
+        if !templates.starts_with(&paths.data_dir) {
+            roots.push(text(&templates));
+        }
         // Before the spawner, which inherits it.
         crate::ceiling::spare_engine();
         let init = Init {
             generation: GENERATION,
-            roots: vec![text(&paths.data_dir), tree_source::HOST_TREE.to_owned()],
+            roots,
             scratch: text(workplace.scratch()),
             cgroup: CGROUP.to_owned(),
             ids,

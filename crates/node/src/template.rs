@@ -141,10 +141,11 @@ pub struct TemplateStore {
 }
 
 impl TemplateStore {
-    /// The store below `data_dir`. It is made when something is put into it.
+    /// The store below `data_dir`, or where a link in its place leads. It is made when something is
+    /// put into it.
     pub fn new(data_dir: &Path) -> Self {
         Self {
-            directory: data_dir.join(DIRECTORY),
+            directory: directory(data_dir),
         }
     }
 
@@ -281,6 +282,17 @@ impl TemplateStore {
             name: name.clone(),
             there: there.join(", "),
         }
+    }
+}
+
+/// Where the templates of a data directory are: in it, unless a link leads to another place, such as
+/// a larger disk or what other engines have built. The path has no link in it then, for the spawner
+/// sees only what it was told of.
+pub(crate) fn directory(data_dir: &Path) -> PathBuf {
+    let directory = data_dir.join(DIRECTORY);
+    match directory.is_symlink() {
+        true => std::fs::canonicalize(&directory).unwrap_or(directory),
+        false => directory,
     }
 }
 
