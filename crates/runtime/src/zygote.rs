@@ -37,6 +37,7 @@ static PYTHON: &[(&str, &[u8])] = &python![
     "soulbox_zygote/ending.py",
     "soulbox_zygote/environment.py",
     "soulbox_zygote/library.py",
+    "soulbox_zygote/pages.py",
     "soulbox_zygote/reseed.py",
     "soulbox_zygote/script.py",
     "soulbox_zygote/serving.py",

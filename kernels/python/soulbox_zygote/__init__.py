@@ -4,6 +4,7 @@
 |---|---|
 | the zygote's own life | `serving` |
 | the library that makes the children | `library` |
+| its memory in large pages | `pages` |
 | a child, up to what it is for | `child` |
 | a script, as `python3 file` runs it | `script` |
 | its standard streams | `streams` |

@@ -1,6 +1,7 @@
 """The zygote's own life: it loads, says that it is ready, and makes children."""
 
 import argparse
+import atexit
 import builtins
 import gc
 import importlib
@@ -9,7 +10,7 @@ import signal
 import sys
 import threading
 
-from soulbox_zygote import child, environment, streams
+from soulbox_zygote import child, environment, pages, streams
 from soulbox_zygote.library import Library
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -50,6 +51,7 @@ def run(directory, words):
     os.closerange(given.broker + 1, os.sysconf("SC_OPEN_MAX"))
     library.before_fork()
     gc.collect()
+    pages.enlarge()
     # A collection in a child would else write into, and so copy, every page of the zygote.
     gc.freeze()
     if not library.serve(given.broker):
@@ -108,22 +110,28 @@ class Plain:
     def __init__(self):
         self._builtins = dict(vars(builtins))
         self._path = list(sys.path)
-        self._hooks = {name: getattr(sys, name) for name in ("displayhook", "excepthook", "ps1", "ps2")
-                       if hasattr(sys, name)}
+        self._hooks = {name: getattr(sys, name) for name in ("displayhook", "excepthook")}
         self.modules = frozenset()
-        self._changed = False
+        self._changed = ()
 
     def note(self):
         """Everything is loaded."""
-        self._changed = dict(vars(builtins)) != self._builtins
+        now = vars(builtins)
+        names = now.keys() | self._builtins.keys()
+        missing = object()
+        self._changed = [name for name in names if now.get(name, missing) is not self._builtins.get(name, missing)]
         self.modules = frozenset(sys.modules)
 
     def restore(self):
         """Takes back what loading changed."""
         sys.path[:] = self._path
-        if not self._changed:
-            return
-        vars(builtins).clear()
-        vars(builtins).update(self._builtins)
+        kernel = sys.modules.get("soulbox_kernel.kernel")
+        if kernel is not None:
+            atexit.unregister(kernel._prepared.atexit_operations)
+        for name in self._changed:
+            if name in self._builtins:
+                setattr(builtins, name, self._builtins[name])
+            else:
+                delattr(builtins, name)
         for name, value in self._hooks.items():
             setattr(sys, name, value)
