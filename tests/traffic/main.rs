@@ -11,6 +11,7 @@
 mod encrypted;
 mod ending;
 mod http;
+mod kernels;
 mod port;
 mod refusal;
 mod server;

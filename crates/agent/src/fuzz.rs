@@ -12,7 +12,9 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use std::path::{Component, Path};
 
 mod http;
+mod kernels;
 pub use http::connection;
+pub use kernels::{kernel, kernel_text};
 
 /// An upload: a line with its content type, then its body. The first byte of the body says how
 /// long the pieces are in which it comes the second time, which must change nothing.

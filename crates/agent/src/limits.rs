@@ -173,3 +173,7 @@ pub(crate) const KERNEL_SPARE_REST: Duration = Duration::from_millis(500);
 
 /// How long an `/execute` stream is silent before a keepalive (the protocol's own number).
 pub(crate) const KERNEL_KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// How long the head of an answer waits for the end of a run. Most cells of a conversation are
+/// shorter; nobody notices the time on longer ones.
+pub(crate) const KERNEL_SHORT: Duration = Duration::from_millis(3);

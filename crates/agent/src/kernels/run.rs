@@ -131,6 +131,15 @@ impl Run {
         Poll::Pending
     }
 
+    /// Waits for its end, or for so much output that it should be taken.
+    pub(crate) fn poll_over(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.finished.get() || !self.has_room() {
+            return Poll::Ready(());
+        }
+        *self.reader.borrow_mut() = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     /// Whether it is known already that nothing comes any more.
     pub(crate) fn is_over(&self) -> bool {
         self.finished.get() && self.lines.borrow().is_empty()

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use tokio::time::timeout;
 
 /// What is to be run.
 struct Asked {
@@ -35,7 +36,8 @@ impl Asked {
     }
 }
 
-/// Runs code. The answer begins at once, unless the context has no process yet.
+/// Runs code. The answer begins before the end of the run, unless that comes soon or the context has
+/// no process yet.
 pub(super) async fn serve(agent: &Rc<Agent>, request: Request<Incoming>) -> Result<Reply, Refused> {
     let asked = Asked::read(request.into_body()).await?;
     let kernels = agent.kernels();
@@ -50,5 +52,8 @@ pub(super) async fn serve(agent: &Rc<Agent>, request: Request<Incoming>) -> Resu
     let ready = context.ready().await;
     ready.map_err(|why| answer::not_started(&why))?;
     let run = context.submit(&asked.code, &asked.variables)?;
-    Ok(Response::new(Body::stream(Output::new(context, run))))
+    let mut output = Output::new(context, run);
+    // One write for a short cell, here and at everybody on the way.
+    let _ = timeout(limits::KERNEL_SHORT, output.over()).await;
+    Ok(Response::new(Body::stream(output)))
 }

@@ -6,6 +6,7 @@ use crate::kernels::run::{Piece, Run};
 use crate::limits;
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -28,6 +29,11 @@ impl Output {
             last: Instant::now(),
             timer: None,
         }
+    }
+
+    /// Waits for the end of the run.
+    pub(super) async fn over(&mut self) {
+        poll_fn(|context| self.run.poll_over(context)).await;
     }
 
     fn poll_keepalive(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
