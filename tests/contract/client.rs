@@ -11,6 +11,10 @@ pub(crate) enum Client {
     Python(&'static str),
     /// The library for JavaScript.
     JavaScript(&'static str),
+    /// The library for Python with the code interpreter's part.
+    PythonInterpreter(&'static str),
+    /// The library for JavaScript with the code interpreter's part.
+    JavaScriptInterpreter(&'static str),
     /// The command line.
     CommandLine(&'static str),
 }
@@ -22,17 +26,15 @@ impl Client {
     /// The command that runs scripts with it, or the command line itself.
     pub(crate) fn interpreter(self) -> Command {
         match self {
-            Self::Python(version) => {
-                let mut command = Command::new(python(&format!("python-{version}")));
-                command.env("PYTHONDONTWRITEBYTECODE", "1");
-                command
+            Self::Python(version) => Self::python(&format!("python-{version}")),
+            Self::PythonInterpreter(version) => {
+                Self::python(&format!("interpreter-python-{version}"))
             }
-            Self::JavaScript(version) => {
-                let mut command = Command::new(node());
-                let modules = modules(&format!("javascript-{version}"));
-                command.env("E2B_MODULE", modules.join("e2b/dist/index.mjs"));
-                command
-            }
+            Self::JavaScript(version) => Self::javascript(&format!("javascript-{version}"), "e2b"),
+            Self::JavaScriptInterpreter(version) => Self::javascript(
+                &format!("interpreter-javascript-{version}"),
+                "@e2b/code-interpreter",
+            ),
             Self::CommandLine(version) => {
                 let mut command = Command::new(node());
                 let modules = modules(&format!("cli-{version}"));
@@ -42,11 +44,26 @@ impl Client {
         }
     }
 
+    fn python(name: &str) -> Command {
+        let mut command = Command::new(python(name));
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        command
+    }
+
+    fn javascript(name: &str, package: &str) -> Command {
+        let mut command = Command::new(node());
+        let module = modules(name).join(package).join("dist/index.mjs");
+        command.env("E2B_MODULE", module);
+        command
+    }
+
     /// The path of a script of that name.
     pub(crate) fn script(self, name: &str) -> PathBuf {
         match self {
-            Self::Python(_) => ours(&format!("python/{name}.py")),
-            Self::JavaScript(_) | Self::CommandLine(_) => ours(&format!("javascript/{name}.mjs")),
+            Self::Python(_) | Self::PythonInterpreter(_) => ours(&format!("python/{name}.py")),
+            Self::JavaScript(_) | Self::JavaScriptInterpreter(_) | Self::CommandLine(_) => {
+                ours(&format!("javascript/{name}.mjs"))
+            }
         }
     }
 }

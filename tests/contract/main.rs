@@ -52,3 +52,13 @@ scripts! { run_by_names:
 scripts! { run_encrypted:
     python_2_63_encrypted: Client::Python("2.63.0") => [host, files, asynchronous]
 }
+
+// The code interpreter.
+scripts! { run_cells:
+    interpreter_python_2_11: Client::PythonInterpreter("2.11.5") => [cells_results, cells_charts, cells_contexts, cells_ends, cells_asynchronous]
+    interpreter_javascript_2_8: Client::JavaScriptInterpreter("2.8.0") => [cells]
+}
+
+scripts! { run_cells_by_names:
+    interpreter_javascript_1_5: Client::JavaScriptInterpreter("1.5.1") => [cells_first]
+}

@@ -9,26 +9,42 @@ use tempfile::TempDir;
 
 /// Runs a script to its end, against a server with one URL for everything.
 pub(crate) fn run(client: Client, name: &str) {
-    let server = Server::start();
+    run_on(&Server::start(), client, name);
+}
+
+/// Runs a script to its end, against such a server that has the template of the code interpreter.
+pub(crate) fn run_cells(client: Client, name: &str) {
+    run_on(&Server::start_interpreter(false), client, name);
+}
+
+fn run_on(server: &Server, client: Client, name: &str) {
     let mut command = client.interpreter();
     command
         .env("E2B_API_URL", server.url())
         .env("E2B_SANDBOX_URL", server.url())
         .env_remove("E2B_DOMAIN");
-    finish(command, client, name, &server);
+    finish(command, client, name, server);
 }
 
 /// Runs a script to its end, against a server of which the client knows the domain alone: it reaches
 /// `https://api.<domain>` and `https://<port>-<id>.<domain>`, as it does E2B's cloud.
 pub(crate) fn run_by_names(client: Client, name: &str) {
-    let server = Server::start_encrypted();
+    run_on_names(&Server::start_encrypted(), client, name);
+}
+
+/// Runs a script to its end, against such a server that has the template of the code interpreter.
+pub(crate) fn run_cells_by_names(client: Client, name: &str) {
+    run_on_names(&Server::start_interpreter(true), client, name);
+}
+
+fn run_on_names(server: &Server, client: Client, name: &str) {
     let authority = server.home().join("data/tls/ca.pem");
     let mut command = client.interpreter();
     command
         .env_remove("E2B_API_URL")
         .env_remove("E2B_SANDBOX_URL");
-    trust(&mut command, &server, &authority);
-    finish(command, client, name, &server);
+    trust(&mut command, server, &authority);
+    finish(command, client, name, server);
 }
 
 /// Runs a script to its end, against a server with one URL for everything, which speaks TLS with a certificate

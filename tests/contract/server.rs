@@ -1,7 +1,7 @@
 //! A server of one's own: with its own directories, on a free port.
 
 use rustix::process::{Pid, Signal, kill_process};
-use soulbox_tests::Soulbox;
+use soulbox_tests::{Soulbox, templates};
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
@@ -9,6 +9,9 @@ use std::process::{Child, ChildStdout, Stdio};
 
 /// The name below which its sandboxes have host names, if it speaks TLS; the server's own default.
 pub(crate) const DOMAIN: &str = "sandbox.localhost";
+
+/// Makes it listen for TLS too, with this value.
+const TLS_LISTEN: (&str, &str) = ("SOULBOX_SERVER_TLS_LISTEN", "127.0.0.1:0");
 
 /// A server that runs until this is dropped.
 pub(crate) struct Server {
@@ -28,22 +31,36 @@ impl Server {
         Self::start_with(&[])
     }
 
+    /// Starts one that has the template of the code interpreter.
+    pub(crate) fn start_interpreter(encrypted: bool) -> Self {
+        let soulbox = Soulbox::new();
+        templates::share(&soulbox, &[templates::BASE, templates::INTERPRETER]);
+        let variables: &[(&str, &Path)] = match encrypted {
+            true => &[(TLS_LISTEN.0, TLS_LISTEN.1.as_ref())],
+            false => &[],
+        };
+        Self::start_in(soulbox, variables)
+    }
+
     /// Starts one that speaks TLS, too, with certificates of its own authority.
     pub(crate) fn start_encrypted() -> Self {
-        Self::start_with(&[("SOULBOX_SERVER_TLS_LISTEN", "127.0.0.1:0".as_ref())])
+        Self::start_with(&[(TLS_LISTEN.0, TLS_LISTEN.1.as_ref())])
     }
 
     /// Starts one that speaks TLS, too, with this certificate.
     pub(crate) fn start_certified(cert: &Path, key: &Path) -> Self {
         Self::start_with(&[
-            ("SOULBOX_SERVER_TLS_LISTEN", "127.0.0.1:0".as_ref()),
+            (TLS_LISTEN.0, TLS_LISTEN.1.as_ref()),
             ("SOULBOX_SERVER_TLS_CERT", cert),
             ("SOULBOX_SERVER_TLS_KEY", key),
         ])
     }
 
     fn start_with(variables: &[(&str, &Path)]) -> Self {
-        let soulbox = Soulbox::new();
+        Self::start_in(Soulbox::new(), variables)
+    }
+
+    fn start_in(soulbox: Soulbox, variables: &[(&str, &Path)]) -> Self {
         let log = File::create(soulbox.home().join("log")).expect("a file");
         let mut command = soulbox.command([
             "serve",

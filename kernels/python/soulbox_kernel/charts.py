@@ -1,5 +1,7 @@
 """Figures as data, by the package `e2b_charts` where it is installed."""
 
+import warnings
+
 
 def chart(figure):
     """What the figure shows; `{}` if it shows nothing or cannot be read, None without the package."""
@@ -8,7 +10,10 @@ def chart(figure):
     except ImportError:
         return None
     try:
-        return chart_figure_to_dict(figure)
+        # Numbers of numpy where the package's models say float, are told on the user's stderr otherwise.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return chart_figure_to_dict(figure)
     except Exception:
         # The package reads matplotlib's insides; what it does not know is no fault of the user's.
         return {}
