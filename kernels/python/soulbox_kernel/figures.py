@@ -4,6 +4,7 @@ matplotlib reads its backend from the environment when the user imports it, and 
 which IPython brings along, then adds itself to the shell.
 """
 
+import functools
 import importlib.util
 import os
 import sys
@@ -11,9 +12,15 @@ import sys
 BACKEND = "module://matplotlib_inline.backend_inline"
 
 
+@functools.cache
+def _is_there():
+    # Looked for once, in the zygote if there is one: it reads all directories of the path.
+    return importlib.util.find_spec("matplotlib_inline") is not None
+
+
 def choose():
     """Makes the inline backend the default, unless another is asked for."""
-    if importlib.util.find_spec("matplotlib_inline") is not None:
+    if _is_there():
         os.environ.setdefault("MPLBACKEND", BACKEND)
 
 

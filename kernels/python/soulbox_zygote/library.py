@@ -5,6 +5,7 @@ and Linux wants every step of the way into a sandbox made by a process with one 
 """
 
 import ctypes
+import os
 
 JOINED = 0
 CLOSED = 1
@@ -39,7 +40,7 @@ class Library:
         """Makes children until the broker closes its socket. True in each child."""
         result = self._serve(ctypes.c_int(broker), *self._arguments)
         if result < 0:
-            raise OSError(-result, "the zygote cannot serve")
+            raise OSError(-result, os.strerror(-result))
         return result == JOINED
 
 

@@ -3,12 +3,12 @@
 import argparse
 import atexit
 import builtins
+import errno
 import gc
 import importlib
 import os
 import signal
 import sys
-import threading
 
 from soulbox_zygote import child, environment, pages, streams
 from soulbox_zygote.library import Library
@@ -16,6 +16,9 @@ from soulbox_zygote.library import Library
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """What keeps numeric libraries from starting threads when they are imported: a process with more
 than one cannot be copied."""
+
+DESCRIPTORS = 1 << 16
+"""Numbers up to which descriptors that modules have left open are looked for."""
 
 HANDLED = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that Python itself changes when it starts."""
@@ -44,18 +47,20 @@ def run(directory, words):
     load(given.kernels, [name for name in given.preload.split(",") if name], directory)
     plain.note()
     ready = streams.prepare()
-    if threading.active_count() != 1:
-        names = ", ".join(thread.name for thread in threading.enumerate())
-        sys.exit(f"zygote: a module that was preloaded has started threads ({names}); leave it out")
     # What modules keep open is closed in each child; better here, where it shows.
-    os.closerange(given.broker + 1, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(given.broker + 1, min(os.sysconf("SC_OPEN_MAX"), DESCRIPTORS))
     library.before_fork()
     gc.collect()
     pages.enlarge()
     # A collection in a child would else write into, and so copy, every page of the zygote.
     gc.freeze()
-    if not library.serve(given.broker):
-        os._exit(0)
+    try:
+        if not library.serve(given.broker):
+            os._exit(0)
+    except OSError as error:
+        why = "a module that was preloaded has started threads" if error.errno == errno.EDEADLK else error
+        os.write(2, f"zygote: cannot serve: {why}\n".encode())
+        os._exit(1)
     try:
         child.live(library, plain, ready)
     except BaseException as error:

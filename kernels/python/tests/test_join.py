@@ -252,6 +252,13 @@ while time.monotonic() < end:
         while select.select([self.broker.socket], [], [], 0)[0]:
             self.broker.reply()
 
+    def test_zygote_with_threads_does_not_serve(self):
+        with open(os.path.join(self.directory.name, "soulbox_kernel.py"), "w") as file:
+            # A thread that Python itself does not count.
+            file.write("import _thread, time\ndef prepare(preload):\n    _thread.start_new_thread(time.sleep, (60,))")
+        with self.assertRaises(EOFError):
+            Broker(ZYGOTE, "--kernels", self.directory.name)
+
     def test_children_outlive_their_zygote(self):
         broker = Broker(ZYGOTE)
         child = broker.join(self.two)

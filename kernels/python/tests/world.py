@@ -154,7 +154,11 @@ class Broker:
                  "unshare", "--mount", "--net", "--ipc", "--uts", *command],
                 pass_fds=[theirs.fileno()], env={}, stdin=subprocess.DEVNULL, cwd="/",
             )
-        self.ready = self.reply()
+        try:
+            self.ready = self.reply()
+        except EOFError:
+            self.close()
+            raise
         assert self.ready.kind == "ready", self.ready.kind
 
     def close(self):

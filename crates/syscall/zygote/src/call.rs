@@ -227,6 +227,14 @@ pub fn set_dumpable(dumpable: bool) -> Result<usize> {
     call(number::PRCTL, [DUMPABLE, usize::from(dumpable), 0, 0, 0])
 }
 
+/// Whether the process has more than one thread, as far as Linux says: it refuses then to part a
+/// thread from its group, and else has nothing to do (unshare(2)).
+#[must_use]
+pub fn has_threads() -> bool {
+    const THREAD: usize = 0x10000;
+    call(number::UNSHARE, [THREAD, 0, 0, 0, 0]) == Err(Errno(number::EINVAL))
+}
+
 /// Where Linux clears this thread's id when it ends; `None` when this Linux does not tell.
 #[must_use]
 pub fn id_address() -> Option<usize> {

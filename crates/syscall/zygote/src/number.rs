@@ -38,6 +38,7 @@ calls! {
     SET_TID_ADDRESS = 218, 96;
     CLOCK_GETTIME = 228, 113;
     EXIT_GROUP = 231, 94;
+    UNSHARE = 272, 97;
     OPENAT = 257, 56;
     SET_ROBUST_LIST = 273, 99;
     GET_ROBUST_LIST = 274, 100;
@@ -75,6 +76,8 @@ pub const EIO: i32 = 5;
 pub const EBADF: i32 = 9;
 /// `EINVAL`.
 pub const EINVAL: i32 = 22;
+/// `EDEADLK`.
+pub const EDEADLK: i32 = 35;
 /// `EBADMSG`.
 pub const EBADMSG: i32 = 74;
 

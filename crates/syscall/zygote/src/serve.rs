@@ -17,7 +17,7 @@ pub const CLOSED: i32 = 1;
 
 /// Takes requests from the socket `broker` until it is closed, and makes a process in a sandbox for
 /// each. Returns [`JOINED`] in every such process, [`CLOSED`] in the zygote at the end, and a
-/// negative error number if the zygote cannot serve.
+/// negative error number if the zygote cannot serve: `EDEADLK` for a process with several threads.
 ///
 /// `filter` is the sandboxes' system-call filter: `count` instructions of eight bytes. `offset` and
 /// `size` are the C library's `__rseq_offset` and `__rseq_size`; 0 and 0 if it has none.
@@ -33,6 +33,9 @@ pub unsafe extern "C" fn soulbox_zygote_serve(
     offset: isize,
     size: usize,
 ) -> i32 {
+    if call::has_threads() {
+        return -number::EDEADLK;
+    }
     // SAFETY: by this function's condition.
     let Some(filter) = (unsafe { FilterProgram::new(filter, count) }) else {
         return -number::EINVAL;
