@@ -16,6 +16,7 @@ fn what_code_does_comes_back() {
     large_code_and_output(&server);
     a_batch_is_answered_in_order(&server);
     an_end_is_in_the_events(&server);
+    a_program_is_compiled_once(&server);
 }
 
 fn output_input_and_arguments(server: &Server) {
@@ -157,4 +158,50 @@ fn an_end_is_in_the_events(server: &Server) {
     let happened = happened();
     assert_eq!(happened[0].0, "created");
     assert_eq!(happened[1], (json!("ended"), json!("finished")));
+}
+
+/// The steps of a run.
+fn steps(ran: &Value) -> Vec<&str> {
+    let phases = ran["phases"].as_array().expect("phases");
+    phases.iter().map(|phase| text(phase, "step")).collect()
+}
+
+fn a_program_is_compiled_once(server: &Server) {
+    let program = |more: &str| {
+        json!({
+            "language": "c", "files": {"say.h": format!("#define SAY \"said{more}\"")},
+            "code": "#include \"say.h\"\n#include <stdio.h>\nint main(int n, char **a) { puts(a[1]); puts(SAY); return 3; }",
+            "args": [format!("arg{more}")],
+        })
+    };
+    let first = run(server, &program(""));
+    assert_eq!(text(&first, "stdout"), "arg\nsaid\n", "{first}");
+    assert!(steps(&first).contains(&"compile"), "{first}");
+    let builds = server.home().join("data/builds/default");
+    let kept = || {
+        std::fs::read_dir(&builds).map_or(0, |all| {
+            all.flatten()
+                .filter(|one| !one.file_name().to_string_lossy().starts_with('.'))
+                .count()
+        })
+    };
+    let before = kept();
+    until("the build", || kept() > 0 || before > 0);
+    let mut second = program("");
+    second["args"] = json!(["other"]);
+    // What the program is told is no part of what the compiler makes of it, and neither are its limits.
+    second["memory_mb"] = json!(128);
+    let again = run(server, &second);
+    assert_eq!(text(&again, "stdout"), "other\nsaid\n", "{again}");
+    assert_eq!(again["exit_code"], 3);
+    assert!(steps(&again).contains(&"cached"), "{again}");
+    // Another header is another program, and what did not compile is no build.
+    let other = run(server, &program("2"));
+    assert_eq!(text(&other, "stdout"), "arg2\nsaid2\n");
+    assert!(steps(&other).contains(&"compile"), "{other}");
+    for _ in 0..2 {
+        let wrong = code(server, "c", "int main( {");
+        assert_eq!(wrong["stage"], "compile", "{wrong}");
+        assert!(text(&wrong, "stderr").contains("error"), "{wrong}");
+    }
 }

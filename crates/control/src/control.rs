@@ -19,6 +19,7 @@ use soulbox_model::{
     TemplateName,
 };
 use soulbox_node::Node;
+use soulbox_node::builds::{BuildBounds, Builds};
 use soulbox_node::template::TemplateStore;
 use soulbox_settings::Settings;
 use soulbox_store::{StateStore, StoreError};
@@ -51,6 +52,8 @@ pub struct Control {
     pub(crate) records: Records,
     pub(crate) admission: Admission,
     pub(crate) runs: Admission,
+    /// What compilers made, unless nothing of it is kept.
+    pub(crate) builds: Option<Arc<Builds>>,
     pub(crate) templates: TemplateStore,
     pub(crate) once: Arc<Idempotency>,
     pub(crate) archive: Archive,
@@ -99,7 +102,14 @@ impl Control {
             execute.queue as usize,
             execute.queue_wait,
         );
+        let bounds = BuildBounds {
+            team: execute.builds.bytes(),
+            memory: execute.builds_memory.bytes(),
+            one: execute.build.bytes(),
+        };
+        let builds = Builds::new(&settings.paths.data_dir, bounds);
         let control = Arc::new(Self {
+            builds: (bounds.team > 0).then(|| Arc::new(builds)),
             admission,
             runs,
             templates: TemplateStore::new(&settings.paths.data_dir),

@@ -30,7 +30,8 @@ use soulbox_model::{
     TeamId, TemplateName,
 };
 use soulbox_node::execute::{
-    About, ExecuteError, Execution, GuestError, Outcome, Report, Returned, Sink, execute,
+    About, BuildPlace, ExecuteError, Execution, GuestError, Outcome, Report, Returned, Sink,
+    execute,
 };
 use soulbox_node::{Birth, Usage};
 use std::collections::BTreeMap;
@@ -136,7 +137,7 @@ impl Control {
     async fn run_to_its_end<S: Listener>(
         self: &Arc<Self>,
         team: &TeamId,
-        request: RunRequest,
+        mut request: RunRequest,
         stdin: Option<impl AsyncRead + Send + Unpin>,
         mut listener: S,
         stop: impl Future<Output = ()> + Send,
@@ -158,6 +159,10 @@ impl Control {
             }
         };
         self.take_in(Arc::clone(&live)).await;
+        let ways = request.execution.program.language.ways;
+        if ways.iter().any(|way| !way.compile.is_empty()) {
+            request.execution.builds = self.builds_of(team, &live).await;
+        }
         let inside = Inside::new(Arc::clone(&live), &request.template);
         listener
             .started(Started {
@@ -213,6 +218,17 @@ impl Control {
         let sandbox = made.map_err(|error| refused(error, record.template.to_string()))?;
         self.records.hub().tell(created.clone());
         Ok(Arc::new(Live::of_run(record, sandbox, created)))
+    }
+
+    /// Where what is compiled in a sandbox is kept.
+    async fn builds_of(&self, team: &TeamId, live: &Live) -> Option<BuildPlace> {
+        let builds = Arc::clone(self.builds.as_ref()?);
+        let template = live.sandbox().await?.build();
+        (!template.is_empty()).then(|| BuildPlace {
+            builds,
+            team: team.as_str().to_owned(),
+            template,
+        })
     }
 
     /// What is told of a run that is over.

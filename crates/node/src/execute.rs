@@ -17,8 +17,10 @@
 //! | why it ended | [`outcome`] |
 //! | a run as one JSON object | [`report`] |
 //! | files in and out | [`transfer`] |
+//! | what a compiler made | [`build`] |
 
 pub mod agent;
+pub mod build;
 pub mod guest;
 pub mod outcome;
 pub mod output;
@@ -32,6 +34,7 @@ mod testing;
 pub mod transfer;
 pub mod watch;
 
+pub use build::{BuildPlace, BuiltFile};
 pub use guest::{Command, Control, End, Event, Events, Guest, GuestError};
 pub use outcome::{Outcome, Stage};
 pub use output::{Capture, Channel, Sink};
@@ -39,6 +42,7 @@ pub use program::{Program, ProgramError};
 pub use report::{About, Report, Returned};
 pub use transfer::{Download, TransferError, Upload};
 
+use crate::execute::build::Key;
 use crate::execute::outcome::Facts;
 use crate::execute::plan::Plan;
 use crate::execute::watch::Watch;
@@ -46,6 +50,7 @@ use soulbox_model::Phases;
 use soulbox_model::language::{Program as Tool, Way};
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncRead;
 
@@ -114,6 +119,8 @@ pub struct Execution {
     pub user: Option<String>,
     /// Where it runs; none: where its files are.
     pub workdir: Option<String>,
+    /// Where what is compiled is kept; none: nowhere.
+    pub builds: Option<BuildPlace>,
 }
 
 /// Runs a piece of code in `guest` to its end. Output goes to `sink` as it comes; a slow sink
@@ -174,7 +181,14 @@ async fn run(
 ) -> Result<(Facts, Stage), ExecuteError> {
     let way = find_way(guest, &execution.program).await?;
     let plan = Plan::of(way, &execution.program, &execution.arguments);
-    if let Some(words) = plan.compile {
+    let kept = Kept::find(execution, &plan).await;
+    if let Some(build) = kept.as_ref().and_then(|kept| kept.build.as_ref()) {
+        let put = watch.guard(build::put_in(guest, execution, build)).await;
+        done("cached");
+        if put.transpose()?.is_none() {
+            return Ok((Facts::before(watch.stopped()), Stage::Compile));
+        }
+    } else if let Some(words) = plan.compile {
         let command = command(execution, words, Some(&execution.program.home));
         let nothing = None::<tokio::io::Empty>;
         let ended = process::run(guest, &command, nothing, sink, watch).await;
@@ -182,6 +196,18 @@ async fn run(
         done("compile");
         if !facts.went_well() {
             return Ok((facts, Stage::Compile));
+        }
+        if let (Some(kept), Some(product)) = (kept, &plan.product) {
+            let taken = build::take_out(guest, execution, product, kept.most());
+            if watch
+                .guard(taken)
+                .await
+                .map(|build| kept.keep(build))
+                .is_none()
+            {
+                return Ok((Facts::before(watch.stopped()), Stage::Compile));
+            }
+            done("keep");
         }
     }
     let workdir = execution
@@ -193,6 +219,34 @@ async fn run(
     let facts = explain(guest, execution, way, ended).await?;
     done("run");
     Ok((facts, Stage::Run))
+}
+
+/// Where the build of a program is kept.
+struct Kept<'e> {
+    place: &'e BuildPlace,
+    key: Key,
+    build: Option<Arc<Vec<BuiltFile>>>,
+}
+
+impl<'e> Kept<'e> {
+    /// Looks for a build of the program; none where builds are not kept.
+    async fn find(execution: &'e Execution, plan: &Plan) -> Option<Self> {
+        let place = execution.builds.as_ref()?;
+        let key = Key::of(place, execution, plan)?;
+        let build = place.builds.get(&place.team, key).await;
+        Some(Self { place, key, build })
+    }
+
+    fn most(&self) -> u64 {
+        self.place.builds.bounds().one
+    }
+
+    fn keep(self, build: Option<Vec<BuiltFile>>) {
+        if let Some(build) = build {
+            let BuildPlace { builds, team, .. } = self.place;
+            builds.keep(team, self.key, build);
+        }
+    }
 }
 
 fn command(execution: &Execution, words: Vec<String>, workdir: Option<&str>) -> Command {

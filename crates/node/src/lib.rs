@@ -28,6 +28,7 @@
 //! | templates on disk, and building them | [`template`] |
 //! | trees and mounts that go into a sandbox | [`tree_source`], [`mount_source`] |
 
+pub mod builds;
 mod calm;
 pub mod ceiling;
 mod core;

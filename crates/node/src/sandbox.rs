@@ -13,6 +13,7 @@ use soulbox_model::{ByteSize, Isolation, Phases, SandboxId, SandboxSpec, Templat
 use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{DriverError, Gone, PauseError, Slot, wait_gone};
 use soulbox_wire::spawner;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -55,7 +56,7 @@ pub(crate) struct Kept {
     /// Its resolver.
     pub(crate) _resolver: Option<resolver::Service>,
     /// Its template's trees.
-    pub(crate) _template: Option<Arc<Template>>,
+    pub(crate) template: Option<Arc<Template>>,
     /// Its memory.
     pub(crate) _promise: Promise,
     /// Where it is told what Linux killed.
@@ -121,6 +122,28 @@ impl Sandbox {
     /// The template that it was made from.
     pub fn template(&self) -> &TemplateName {
         &self.spec.template
+    }
+
+    /// By what the build of its template is known on this machine: another build of the same name has another.
+    /// Empty where that cannot be told.
+    pub fn build(&self) -> String {
+        let Some(template) = &self.kept.template else {
+            return String::new();
+        };
+        let (record, rootfs) = (&template.record, &template.layers.rootfs);
+        match std::fs::metadata(rootfs) {
+            Ok(about) => format!(
+                "{} {} {:?} {}:{} {}.{}",
+                self.spec.template,
+                record.created,
+                record.recipe,
+                about.dev(),
+                about.ino(),
+                about.ctime(),
+                about.ctime_nsec(),
+            ),
+            Err(_) => String::new(),
+        }
     }
 
     /// The level of isolation that it has.

@@ -67,6 +67,13 @@ impl Saving {
         Ok(())
     }
 
+    /// Marks it as a program.
+    pub(crate) fn mark_executable(&self) -> Result<(), Failure> {
+        let mode = Mode::from_raw_mode(0o755);
+        rustix::fs::fchmod(&self.file, mode)
+            .map_err(|errno| failure("change the mode of", &self.path, errno))
+    }
+
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         self.flush()
     }

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
-use soulbox_wire::envd::http::WrittenFile;
+use soulbox_wire::envd::http::{EXECUTABLE, WrittenFile};
 use std::path::{Path, PathBuf};
 
 /// The part of a form that is a file; others are ignored.
@@ -41,6 +41,7 @@ async fn write(
         agent,
         target,
         metadata,
+        executable: head.headers.contains_key(EXECUTABLE),
         written: Vec::new(),
     };
     let kind = text(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
@@ -92,6 +93,8 @@ struct Upload<'a> {
     agent: &'a Agent,
     target: Target,
     metadata: Metadata,
+    /// Whether the files are programs.
+    executable: bool,
     written: Vec<WrittenFile>,
 }
 
@@ -161,6 +164,9 @@ impl Upload<'_> {
     }
 
     fn finish(&mut self, saving: Saving, path: &Path) -> Result<(), Failure> {
+        if self.executable {
+            saving.mark_executable()?;
+        }
         saving.finish()?;
         metadata::replace(path, &self.metadata);
         self.written.push(WrittenFile {

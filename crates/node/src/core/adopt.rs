@@ -146,7 +146,7 @@ impl Core {
             Kept {
                 _resolver: resolver,
                 // The spawner holds its lock.
-                _template: None,
+                template: None,
                 _promise: promise,
                 memory_kills: Arc::clone(&self.memory_kills),
                 pause_timeout: self.settings.spawner.pause_timeout,

@@ -269,7 +269,7 @@ impl Core {
             (slot, gauge, note),
             Kept {
                 _resolver: resolver,
-                _template: template,
+                template,
                 _promise: promise,
                 memory_kills: Arc::clone(&self.memory_kills),
                 pause_timeout: self.settings.spawner.pause_timeout,

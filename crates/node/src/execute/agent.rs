@@ -6,6 +6,7 @@ use bytes::Bytes;
 use soulbox_runtime::agent_client::{
     AgentClient, AgentError, InputStream, ProcessEvent, ProcessStream, StartRequest,
 };
+use soulbox_wire::envd::filesystem::FileType;
 use soulbox_wire::envd::process::Signal;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
@@ -144,10 +145,13 @@ pub async fn write_file(
     path: &str,
     user: Option<&str>,
     content: Input,
+    executable: bool,
 ) -> Result<(), GuestError> {
-    let written = match content {
-        Input::Bytes(bytes) => client.write_file(path, user, bytes).await,
-        Input::Reader(reader) => client.write_file_from(path, user, reader, None).await,
+    let written = match (content, executable) {
+        (Input::Bytes(bytes), false) => client.write_file(path, user, bytes).await,
+        (Input::Bytes(bytes), true) => client.write_program(path, user, bytes).await,
+        (Input::Reader(reader), false) => client.write_file_from(path, user, reader, None).await,
+        (Input::Reader(reader), true) => client.write_program_from(path, user, reader).await,
     };
     written.map(drop).map_err(told)
 }
@@ -169,6 +173,34 @@ pub async fn read_file(
         to.write_all(&bytes).await.map_err(GuestError::Host)?;
     }
     Ok(())
+}
+
+/// The most levels of directories that are looked into: those of Java's packages.
+const DEPTH: u32 = 32;
+
+/// The files below a directory, by their whole paths.
+///
+/// # Errors
+/// [`GuestError`].
+pub async fn list_files(
+    client: &AgentClient,
+    directory: &str,
+    user: Option<&str>,
+) -> Result<Vec<String>, GuestError> {
+    let entries = client
+        .list_dir(directory, DEPTH, user)
+        .await
+        .map_err(told)?;
+    let files = entries
+        .into_iter()
+        .filter(|entry| entry.kind == FileType::File);
+    // What the sandbox says of itself is not believed: it is to be put in the same place again.
+    let below = format!("{directory}/");
+    let files = files.map(|entry| entry.path).filter(|path| {
+        let rest = path.strip_prefix(&below);
+        rest.is_some_and(|rest| !rest.contains('\0') && !rest.split('/').any(|part| part == ".."))
+    });
+    Ok(files.collect())
 }
 
 /// Whether a program of that name is in the usual directories.

@@ -110,12 +110,20 @@ pub trait Guest: Sync {
         command: &Command,
     ) -> impl Future<Output = Result<(Self::Events, Self::Control), GuestError>> + Send;
 
-    /// Writes a file, with the directories above it, owned by `user`.
+    /// The files below a directory, by their whole paths.
+    fn list_files(
+        &self,
+        directory: &str,
+        user: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<String>, GuestError>> + Send;
+
+    /// Writes a file, with the directories above it, owned by `user`, and marks it as a program if it is one.
     fn write_file(
         &self,
         path: &str,
         user: Option<&str>,
         content: Input,
+        executable: bool,
     ) -> impl Future<Output = Result<(), GuestError>> + Send;
 
     /// Copies a file to `to`, at most `limit` bytes of it.

@@ -16,6 +16,17 @@ pub struct Plan {
     pub compile: Option<Vec<String>>,
     /// The program's command, with its arguments.
     pub run: Vec<String>,
+    /// What the compiler makes, where there is one.
+    pub product: Option<Product>,
+}
+
+/// What a compiler makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Product {
+    /// This file.
+    File(String),
+    /// The files below this directory.
+    Directory(String),
 }
 
 impl Plan {
@@ -23,9 +34,23 @@ impl Plan {
     pub fn of(way: &Way, program: &Program, arguments: &[String]) -> Self {
         let compile = (!way.compile.is_empty()).then(|| fill(way.compile, program));
         let mut run = fill(way.run, program);
+        let product = compile.as_ref().and_then(|_| product(way));
         run.extend(arguments.iter().cloned());
-        Self { compile, run }
+        Self {
+            compile,
+            run,
+            product,
+        }
     }
+}
+
+/// What the command that runs a program takes of its compiler.
+fn product(way: &Way) -> Option<Product> {
+    way.run.iter().find_map(|word| match *word {
+        "{classes}" => Some(Product::Directory(CLASSES.to_owned())),
+        word if word.starts_with("{out}") => Some(Product::File(word.replace("{out}", OUT))),
+        _ => None,
+    })
 }
 
 fn fill(words: &[&str], program: &Program) -> Vec<String> {
@@ -60,13 +85,15 @@ mod tests {
     #[test]
     fn an_interpreter_gets_the_file_and_the_arguments() {
         let plan = plan("python", "");
-        assert_eq!(plan.compile, None);
+        assert_eq!((&plan.compile, &plan.product), (&None, &None));
         assert_eq!(plan.run, ["python3", "/home/user/main.py", "-x", "{out}"]);
     }
 
     #[test]
     fn a_compiler_runs_first() {
         let plan = plan("java", "public class Fib {}");
+        let classes = Product::Directory("/tmp/.soulbox-classes".to_owned());
+        assert_eq!(plan.product, Some(classes));
         let compile = plan.compile.unwrap().join(" ");
         assert_eq!(
             compile,

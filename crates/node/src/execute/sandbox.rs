@@ -17,13 +17,22 @@ impl Guest for Sandbox {
         agent::start(self.agent(), None, command).await
     }
 
+    async fn list_files(
+        &self,
+        directory: &str,
+        user: Option<&str>,
+    ) -> Result<Vec<String>, GuestError> {
+        agent::list_files(self.agent(), directory, user).await
+    }
+
     async fn write_file(
         &self,
         path: &str,
         user: Option<&str>,
         content: Input,
+        executable: bool,
     ) -> Result<(), GuestError> {
-        agent::write_file(self.agent(), path, user, content).await
+        agent::write_file(self.agent(), path, user, content, executable).await
     }
 
     async fn read_file(

@@ -148,11 +148,23 @@ impl Guest for Script {
         ))
     }
 
+    async fn list_files(
+        &self,
+        directory: &str,
+        _user: Option<&str>,
+    ) -> Result<Vec<String>, GuestError> {
+        let files = self.files.lock().unwrap();
+        let below = format!("{directory}/");
+        let names = files.keys().filter(|name| name.starts_with(&below));
+        Ok(names.cloned().collect())
+    }
+
     async fn write_file(
         &self,
         path: &str,
         _user: Option<&str>,
         content: Input,
+        _executable: bool,
     ) -> Result<(), GuestError> {
         let bytes = match content {
             Input::Bytes(bytes) => bytes.to_vec(),

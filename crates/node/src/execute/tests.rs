@@ -21,6 +21,7 @@ fn execution(language: &str, code: &str) -> Execution {
         file_limit: 1 << 20,
         user: None,
         workdir: None,
+        builds: None,
     }
 }
 

@@ -1,12 +1,11 @@
 //! Files in and out of a sandbox.
 
 use crate::execute::Execution;
-use crate::execute::guest::{Command, Event, Events, Guest, GuestError, Input};
+use crate::execute::guest::{Guest, GuestError, Input};
 use crate::execute::program::{Content, HOME};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat, openat2, renameat, unlinkat};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -158,22 +157,18 @@ pub(super) async fn copy_in(
         match &file.content {
             Content::Bytes(bytes) => {
                 let content = Input::Bytes(bytes.clone());
-                write(guest, &file.remote, user, content).await?;
+                write(guest, &file.remote, user, content, file.executable).await?;
             }
             Content::Host(path) => {
-                send(guest, path, &file.remote, user, execution.file_limit).await?;
+                let to = (&*file.remote, file.executable);
+                send(guest, path, to, user, execution.file_limit).await?;
             }
         }
     }
-    let executable = execution
-        .program
-        .files
-        .iter()
-        .filter(|file| file.executable);
-    mark_executable(guest, executable.map(|file| file.remote.clone()).collect()).await;
     for upload in &execution.uploads {
         let remote = absolute(&upload.remote);
-        send(guest, &upload.local, &remote, user, execution.file_limit).await?;
+        let to = (&*remote, false);
+        send(guest, &upload.local, to, user, execution.file_limit).await?;
     }
     Ok(())
 }
@@ -189,7 +184,7 @@ fn absolute(remote: &str) -> String {
 async fn send(
     guest: &impl Guest,
     path: &Path,
-    remote: &str,
+    (remote, executable): (&str, bool),
     user: Option<&str>,
     limit: u64,
 ) -> Result<(), TransferError> {
@@ -206,6 +201,7 @@ async fn send(
         remote,
         user,
         Input::Reader(Box::new(file.take(limit))),
+        executable,
     )
     .await
 }
@@ -215,36 +211,14 @@ async fn write(
     remote: &str,
     user: Option<&str>,
     content: Input,
+    executable: bool,
 ) -> Result<(), TransferError> {
-    let written = guest.write_file(remote, user, content).await;
+    let written = guest.write_file(remote, user, content, executable).await;
     written.map_err(|source| TransferError::Remote {
         remote: remote.to_owned(),
         direction: "into",
         source,
     })
-}
-
-/// How many paths one `chmod` is given: a megabyte of the two that Linux takes as arguments, at
-/// 4 KiB each.
-const PATHS: usize = 256;
-
-/// Gives programs of a directory their mark back, which a copy has not. One that cannot be marked
-/// fails when it is started, with words of its own.
-async fn mark_executable(guest: &impl Guest, paths: Vec<String>) {
-    for some in paths.chunks(PATHS) {
-        let words = ["chmod", "+x", "--"].map(str::to_owned).into_iter();
-        let command = Command {
-            words: words.chain(some.iter().cloned()).collect(),
-            variables: BTreeMap::new(),
-            workdir: None,
-            user: Some("root".to_owned()),
-            stdin: false,
-        };
-        let Ok((mut events, _)) = guest.start(&command).await else {
-            return;
-        };
-        while let Ok(Event::Stdout(_) | Event::Stderr(_)) = events.next().await {}
-    }
 }
 
 /// The directory on the host that a file is copied into, opened before the code runs.

@@ -8,7 +8,7 @@ use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use soulbox_wire::envd::http::WrittenFile;
+use soulbox_wire::envd::http::{EXECUTABLE, WrittenFile};
 use std::fmt::Write as _;
 use std::io;
 use std::pin::{Pin, pin};
@@ -38,7 +38,36 @@ impl AgentClient {
         content: Bytes,
     ) -> Result<WrittenFile, AgentError> {
         let progress = Arc::new(Progress::default());
-        self.upload(path, user, content.into(), &progress).await
+        let to = (path, user, false);
+        self.upload(to, content.into(), &progress).await
+    }
+
+    /// As [`AgentClient::write_file`], and marks it as a program (mode 0755).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn write_program(
+        &self,
+        path: &str,
+        user: Option<&str>,
+        content: Bytes,
+    ) -> Result<WrittenFile, AgentError> {
+        let progress = Arc::new(Progress::default());
+        let to = (path, user, true);
+        self.upload(to, content.into(), &progress).await
+    }
+
+    /// As [`AgentClient::write_program`], with content from a reader until its end.
+    ///
+    /// # Errors
+    /// As [`AgentClient::write_file_from`].
+    pub async fn write_program_from(
+        &self,
+        path: &str,
+        user: Option<&str>,
+        content: impl AsyncRead + Send + 'static,
+    ) -> Result<WrittenFile, AgentError> {
+        self.write_from((path, user, true), content, None).await
     }
 
     /// As [`AgentClient::write_file`], with content from a reader until its end. `size` is only
@@ -53,6 +82,15 @@ impl AgentClient {
         content: impl AsyncRead + Send + 'static,
         size: Option<u64>,
     ) -> Result<WrittenFile, AgentError> {
+        self.write_from((path, user, false), content, size).await
+    }
+
+    async fn write_from(
+        &self,
+        to: (&str, Option<&str>, bool),
+        content: impl AsyncRead + Send + 'static,
+        size: Option<u64>,
+    ) -> Result<WrittenFile, AgentError> {
         let progress = Arc::new(Progress::default());
         let reader = Box::pin(content);
         let body = ReaderBody {
@@ -62,18 +100,20 @@ impl AgentClient {
             progress: Arc::clone(&progress),
             over: size == Some(0),
         };
-        self.upload(path, user, Body::stream(body), &progress).await
+        self.upload(to, Body::stream(body), &progress).await
     }
 
     async fn upload(
         &self,
-        path: &str,
-        user: Option<&str>,
+        (path, user, executable): (&str, Option<&str>, bool),
         body: Body,
         progress: &Arc<Progress>,
     ) -> Result<WrittenFile, AgentError> {
-        let request = begin(Method::POST, &target(path, user))
+        let mut request = begin(Method::POST, &target(path, user))
             .header(CONTENT_TYPE, "application/octet-stream");
+        if executable {
+            request = request.header(EXECUTABLE, "1");
+        }
         let request = finish(request, body)?;
         // The head of the answer comes after the body, however long that takes while it moves.
         let patient = super::AgentLimits {

@@ -39,6 +39,13 @@ section! {
         batch_at_once: u32 = |_| 8, Accept::between(1, 4095);
         /// The most output that the answer to a batch holds; each of its pieces of code gets an equal share.
         batch_output: ByteSize = |_| ByteSize::mib(64), Accept::between(ByteSize::kib(4), ByteSize::gib(1));
+        /// How much of what compilers made a server keeps of each team, on disk; what was used longest ago goes first.
+        /// 0: nothing is kept, and every run compiles.
+        builds: ByteSize = |_| ByteSize::gib(1), Accept::between(ByteSize(0), ByteSize::gib(1024));
+        /// How much of it, of all teams, is kept in memory too.
+        builds_memory: ByteSize = |_| ByteSize::mib(32), Accept::between(ByteSize(0), ByteSize::gib(64));
+        /// The largest build that is kept.
+        build: ByteSize = |_| ByteSize::mib(64), Accept::between(ByteSize::kib(4), ByteSize::gib(1));
         /// How long after a time limit the program's own children may print before what is left
         /// is thrown away.
         drain: Duration = |_| Duration::from_millis(200), Accept::between(

@@ -137,6 +137,7 @@ fn prepare(global: &Global, args: &Args) -> Result<Job, Failure> {
         file_limit: settings.execute.file.bytes(),
         user: args.sandbox.user.clone(),
         workdir: args.sandbox.workdir.clone(),
+        builds: None,
         program,
     };
     for link in &execution.program.skipped {

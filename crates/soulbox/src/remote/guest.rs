@@ -83,13 +83,22 @@ impl Guest for RemoteGuest<'_> {
         agent::start(&self.way.client, Some(&self.way.input), command).await
     }
 
+    async fn list_files(
+        &self,
+        directory: &str,
+        user: Option<&str>,
+    ) -> Result<Vec<String>, GuestError> {
+        agent::list_files(&self.way.client, directory, user).await
+    }
+
     async fn write_file(
         &self,
         path: &str,
         user: Option<&str>,
         content: Input,
+        executable: bool,
     ) -> Result<(), GuestError> {
-        agent::write_file(&self.way.client, path, user, content).await
+        agent::write_file(&self.way.client, path, user, content, executable).await
     }
 
     async fn read_file(

@@ -4,6 +4,9 @@ use super::json::or_default;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The header by which an upload marks its files as programs (mode 0755), which E2B's interface has no words for.
+pub const EXECUTABLE: &str = "soulbox-executable";
+
 /// An error of a plain route. Its `code` is the HTTP status, unlike the string of Connect.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpError {

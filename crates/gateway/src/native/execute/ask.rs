@@ -138,6 +138,7 @@ impl<'b> Asked<'b> {
             file_limit: settings.execute.file.bytes(),
             user: self.user,
             workdir: self.workdir,
+            builds: None,
         };
         Ok(Job {
             stdin: self.stdin.map(|stdin| stdin.into_bytes(body)),

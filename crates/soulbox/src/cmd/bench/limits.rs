@@ -234,5 +234,6 @@ fn execution(code: &'static str) -> Result<Execution, Failure> {
         file_limit: u64::MAX,
         user: None,
         workdir: None,
+        builds: None,
     })
 }

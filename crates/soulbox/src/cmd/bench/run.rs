@@ -114,6 +114,7 @@ fn execution() -> Execution {
         file_limit: u64::MAX,
         user: None,
         workdir: None,
+        builds: None,
     }
 }
 
