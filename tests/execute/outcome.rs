@@ -4,6 +4,7 @@ use crate::server::{code, events, live, post, run, text, until};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use soulbox_tests::http;
 use soulbox_tests::server::Server;
 
 #[test]
@@ -17,6 +18,7 @@ fn what_code_does_comes_back() {
     a_batch_is_answered_in_order(&server);
     an_end_is_in_the_events(&server);
     a_program_is_compiled_once(&server);
+    a_request_with_a_key_runs_once(&server);
 }
 
 fn output_input_and_arguments(server: &Server) {
@@ -204,4 +206,28 @@ fn a_program_is_compiled_once(server: &Server) {
         assert_eq!(wrong["stage"], "compile", "{wrong}");
         assert!(text(&wrong, "stderr").contains("error"), "{wrong}");
     }
+}
+
+fn a_request_with_a_key_runs_once(server: &Server) {
+    let ask = |key: &str, code: &str| {
+        let headers = [("X-API-KEY", server.key()), ("Idempotency-Key", key)];
+        let body = json!({"language": "bash", "code": code}).to_string();
+        http::ask(server, "POST", "/v1/execute", &headers, body.as_bytes())
+    };
+    let random = "head -c 8 /dev/urandom | od -An -tx1; exit 2";
+    let answers = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..3).map(|_| scope.spawn(|| ask("a", random))).collect();
+        all.into_iter()
+            .map(|one| one.join().expect("an answer"))
+            .collect::<Vec<_>>()
+    });
+    for answer in &answers {
+        assert_eq!((answer.status, &answer.json), (200, &answers[0].json));
+    }
+    assert_ne!(ask("b", random).json["stdout"], answers[0].json["stdout"]);
+    assert_eq!(ask("a", "echo other").status, 422);
+    // What was not run frees its key; what is too long to be kept is not run again.
+    let long = "echo $RANDOM; head -c 300000 /dev/zero | tr '\\0' x";
+    assert_eq!(ask("c", long).status, 200);
+    assert_eq!(ask("c", long).status, 409);
 }

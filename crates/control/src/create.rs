@@ -36,7 +36,7 @@ impl Control {
                     let record = self.records.sandbox(team, &sandbox).await?;
                     return Ok(self.view_of(record, Phases::default()));
                 }
-                Claim::Made(Made::Command { .. }) => return Err(ControlError::KeyTaken),
+                Claim::Made(_) => return Err(ControlError::KeyTaken),
             },
         };
         let live = self.create(team, request, pending).await?;

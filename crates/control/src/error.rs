@@ -61,6 +61,12 @@ pub enum ControlError {
     /// Another server took the same idempotency key meanwhile, or it guards something else.
     #[error("the idempotency key is in use; try again")]
     KeyTaken,
+    /// A run with the same idempotency key was begun, and its answer is not kept.
+    #[error(
+        "a run with this idempotency key was begun before, and its answer is not known: the server was ended \
+         meanwhile, or the answer is longer than what is kept (setting execute.answer)"
+    )]
+    RunBegun,
     /// No such command in the sandbox.
     #[error("command {0:?} was not found")]
     NoCommand(String),
@@ -148,6 +154,7 @@ impl ControlError {
             Self::NotBuilt(_) => "not_built",
             Self::KeyReused(_) => "key_reused",
             Self::KeyTaken => "key_taken",
+            Self::RunBegun => "run_begun",
             Self::NoCommand(_) => "no_command",
             Self::CommandState { .. } => "command_state",
             Self::Refused { .. } => "refused",

@@ -92,6 +92,11 @@ pub(crate) enum Made {
         /// Its id.
         command: CommandId,
     },
+    /// A run that is over, or not yet.
+    Run {
+        /// What was answered, if that is known and not too long.
+        answer: Option<String>,
+    },
 }
 
 /// What is kept of a key.
@@ -297,6 +302,46 @@ impl Held {
     /// Where the key is kept.
     pub(crate) fn key(&self) -> &str {
         &self.working.place
+    }
+
+    /// Keeps the key by itself.
+    ///
+    /// # Errors
+    /// [`ControlError::KeyTaken`] when another one did; as the store.
+    pub(crate) async fn keep(&self) -> Result<(), ControlError> {
+        let transaction = self.guard(Transaction::doing(Vec::new()));
+        let outcome = self.working.home.store.transact(transaction).await?;
+        let kept = outcome.committed().is_some();
+        kept.then_some(()).ok_or(ControlError::KeyTaken)
+    }
+
+    /// Keeps something else for a key that is kept.
+    ///
+    /// # Errors
+    /// As the store.
+    pub(crate) async fn change(&mut self, made: Made) -> Result<(), ControlError> {
+        self.record.made = made;
+        let put = Operation::put(self.key(), json(&self.record));
+        let transaction = Transaction::doing(vec![put]);
+        self.working.home.store.transact(transaction).await?;
+        Ok(())
+    }
+
+    /// Forgets a key that is kept.
+    pub(crate) async fn remove(self) {
+        let delete = Operation::delete(self.key());
+        let home = &self.working.home;
+        match home.store.transact(Transaction::doing(vec![delete])).await {
+            Ok(_) => {
+                if let Some(count) = home.counts().get_mut(&self.team) {
+                    *count = count.saturating_sub(1);
+                }
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "an idempotency key stays that guards nothing");
+            }
+        }
     }
 
     /// Has a transaction keep the key too, and fail if another one did.

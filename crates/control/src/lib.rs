@@ -58,6 +58,6 @@ pub use idempotency::Once;
 pub use inside::Used;
 pub use live::Live;
 pub use log::{CommandLog, LogEnd, LogLine};
-pub use run::{Leader, Listener, Ran, RunRequest, Started};
+pub use run::{Leader, Listener, Ran, RunClaim, RunRequest, RunTicket, Started};
 pub use samples::Sample;
 pub use template::Building;

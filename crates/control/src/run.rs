@@ -12,11 +12,14 @@
 //! |---|---|
 //! | the sandbox, as running code sees it | `guest` |
 //! | files that are answered | `collect` |
+//! | runs that may be asked for again | `once` |
 
 mod collect;
 mod guest;
+mod once;
 
 pub use guest::Leader;
+pub use once::{RunClaim, RunTicket};
 
 use crate::command::CreateRequest;
 use crate::control::{Control, event};

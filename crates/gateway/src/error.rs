@@ -124,6 +124,7 @@ impl From<ControlError> for ApiError {
             ControlError::Invalid { .. } | ControlError::Refused { .. } => StatusCode::BAD_REQUEST,
             ControlError::State { .. }
             | ControlError::CommandState { .. }
+            | ControlError::RunBegun
             | ControlError::KeyTaken => StatusCode::CONFLICT,
             ControlError::KeyReused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ControlError::NotBuilt(_)

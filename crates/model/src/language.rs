@@ -12,7 +12,7 @@ use std::fmt;
 /// A program that must exist in the template, and where it comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Program {
-    /// The name that is looked up in `PATH`.
+    /// The name that is looked up in `PATH`, or a file's whole path.
     pub name: &'static str,
     /// The Debian package that has it.
     pub package: &'static str,

@@ -58,7 +58,7 @@ impl Control {
                     }
                     return Ok(made.record());
                 }
-                Claim::Made(Made::Sandbox { .. }) => return Err(ControlError::KeyTaken),
+                Claim::Made(_) => return Err(ControlError::KeyTaken),
             },
         };
         self.wake(live).await?;

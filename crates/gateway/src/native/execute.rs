@@ -20,6 +20,7 @@ use crate::auth::Team;
 use crate::body::whole_within;
 use crate::door::Gateway;
 use crate::error::ApiError;
+use crate::once::Key;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -27,7 +28,7 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::ACCEPT;
-use soulbox_control::Ran;
+use soulbox_control::{ControlError, Once, Ran, RunClaim};
 use soulbox_model::TeamId;
 use std::io::Cursor;
 
@@ -55,9 +56,41 @@ async fn execute(
 ) -> Result<Response, ApiError> {
     let asked = ask::parse(&body.bytes)?;
     let job = asked.job(&gateway, &body.bytes, None)?;
-    match body.wants_events {
-        true => events::run(&gateway, &team, job).await,
-        false => whole(&gateway, &team, job).await,
+    match (body.wants_events, body.once) {
+        (false, None) => whole(&gateway, &team, job).await,
+        (true, None) => events::run(&gateway, &team, job).await,
+        (false, Some(once)) => {
+            // It goes on when the client goes away, which asks again for what it missed.
+            let run = tokio::spawn(async move { known(&gateway, &team, job, once).await });
+            run.await.unwrap_or(Err(ControlError::Stopping.into()))
+        }
+        (true, Some(_)) => Err(ApiError::bad(
+            "Idempotency-Key: a stream of events cannot be told again; leave out Accept or the key",
+        )),
+    }
+}
+
+/// Runs code unless the same request did, and answers what that was told.
+async fn known(
+    gateway: &Gateway,
+    team: &TeamId,
+    job: ask::Job,
+    once: Once,
+) -> Result<Response, ApiError> {
+    let ticket = match gateway.control.claim_run(team, once).await? {
+        RunClaim::Answered(answer) => return Ok(answer::respond(answer.into_bytes())),
+        RunClaim::First(ticket) => ticket,
+    };
+    match run(gateway, team, job).await {
+        Ok(ran) => {
+            let json = answer::json(&ran, Some(&ran.listener.0));
+            ticket.answered(&json).await?;
+            Ok(answer::respond(json))
+        }
+        Err(error) => {
+            ticket.forget().await;
+            Err(error)
+        }
     }
 }
 
@@ -85,6 +118,8 @@ async fn run(
 pub(super) struct Code {
     bytes: Bytes,
     wants_events: bool,
+    /// By what it is known when it is repeated.
+    once: Option<Once>,
 }
 
 impl axum::extract::FromRequest<Gateway> for Code {
@@ -93,9 +128,13 @@ impl axum::extract::FromRequest<Gateway> for Code {
     async fn from_request(request: Request, gateway: &Gateway) -> Result<Self, ApiError> {
         let settings = gateway.control.settings();
         let most = ("execute.request", settings.execute.request);
+        let wants_events = wants_events(request.headers());
+        let key = Key::of(&request)?;
+        let bytes = whole_within(request, most, settings.server.body_timeout).await?;
         Ok(Self {
-            wants_events: wants_events(request.headers()),
-            bytes: whole_within(request, most, settings.server.body_timeout).await?,
+            once: key.once(&bytes)?,
+            wants_events,
+            bytes,
         })
     }
 }

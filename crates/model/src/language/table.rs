@@ -8,6 +8,9 @@ const fn program(name: &'static str, package: &'static str) -> Program {
 
 const NODE: Program = program("node", "nodejs");
 
+/// Takes out types when node loads a file.
+const SUCRASE: &str = "/usr/lib/soulbox/kernels/javascript/node_modules/sucrase/register/ts.js";
+
 /// Every language, in the order in which messages list them.
 pub static LANGUAGES: [Language; 13] = [
     Language {
@@ -66,6 +69,12 @@ pub static LANGUAGES: [Language; 13] = [
                     "--outfile={out}.mjs",
                 ],
                 run: &["node", "{out}.mjs"],
+            },
+            // What the kernels of code-interpreter templates bring: one file, its imports as CommonJS.
+            Way {
+                needs: &[program(SUCRASE, "sucrase (npm)"), NODE],
+                compile: &[],
+                run: &["node", "-r", SUCRASE, "{file}"],
             },
             Way {
                 needs: &[program("tsx", "tsx (npm)")],

@@ -208,8 +208,12 @@ pub async fn list_files(
 /// # Errors
 /// [`GuestError`].
 pub async fn has_program(client: &AgentClient, name: &str) -> Result<bool, GuestError> {
-    for directory in PATH {
-        match client.stat(&format!("{directory}/{name}"), None).await {
+    let places: Vec<_> = match name.starts_with('/') {
+        true => vec![name.to_owned()],
+        false => PATH.map(|directory| format!("{directory}/{name}")).into(),
+    };
+    for place in places {
+        match client.stat(&place, None).await {
             Ok(_) => return Ok(true),
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(told(error)),

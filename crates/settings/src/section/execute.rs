@@ -39,6 +39,8 @@ section! {
         batch_at_once: u32 = |_| 8, Accept::between(1, 4095);
         /// The most output that the answer to a batch holds; each of its pieces of code gets an equal share.
         batch_output: ByteSize = |_| ByteSize::mib(64), Accept::between(ByteSize::kib(4), ByteSize::gib(1));
+        /// The longest answer that is kept for a request that is repeated with its `Idempotency-Key`.
+        answer: ByteSize = |_| ByteSize::kib(256), Accept::between(ByteSize(0), ByteSize::mib(16));
         /// How much of what compilers made a server keeps of each team, on disk; what was used longest ago goes first.
         /// 0: nothing is kept, and every run compiles.
         builds: ByteSize = |_| ByteSize::gib(1), Accept::between(ByteSize(0), ByteSize::gib(1024));

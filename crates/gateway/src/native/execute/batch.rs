@@ -30,6 +30,11 @@ pub(super) async fn execute(
     Team(team): Team,
     body: Code,
 ) -> Result<Response, ApiError> {
+    if body.once.is_some() {
+        return Err(ApiError::bad(
+            "Idempotency-Key: send what may be repeated in requests of its own",
+        ));
+    }
     let settings = &gateway.control.settings().execute;
     let batch = parse(&body.bytes, settings)?;
     let at_once = batch.parallel.unwrap_or(settings.batch_at_once);
