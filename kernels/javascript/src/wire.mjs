@@ -50,7 +50,11 @@ function pieces(capture, texts) {
 }
 
 function outputSoFar(final) {
-  for (const capture of captures) capture.drain();
+  captures.forEach((capture, at) => {
+    // One that was told to pause may have read on before it did; it is heard by its listener.
+    while (pipes[at].readableLength > 0 && pipes[at].read() !== null);
+    capture.drain();
+  });
   return captures.flatMap((capture) => pieces(capture, capture.all(final)));
 }
 

@@ -173,6 +173,14 @@ describe("TypeScript", () => {
   test("by the cell, and where JavaScript was expected", async (t) => {
     const kernel = await start(t);
     assert.equal((await kernel.run("const id = <T>(a: T): T => a; id<number>(5)", { language: "typescript" })).text, "5");
+    for (const code of ["let a = 1;\nnamespace N { export const x = 1 }", "export namespace N.M { const y = 1 }"]) {
+      const { error } = await kernel.run(code, { language: "typescript" });
+      assert.equal(error.name, "SyntaxError");
+      assert.match(error.value, /namespaces are not supported/);
+    }
+    for (const code of ["declare namespace N { namespace M { const x: 1 } }\n1", "const namespace = 1; namespace", "declare module 'm' { }\n1"]) {
+      assert.equal((await kernel.run(code, { language: "typescript" })).text, "1", code);
+    }
     assert.equal((await kernel.run("const typed: number = 6; typed")).text, "6");
     assert.equal((await kernel.run("1", { language: "cobol" })).error.name, "TypeError");
   });
