@@ -1,0 +1,59 @@
+//! The kernels' own suites, run where kernels run: in the template that has them, with its Python, its Node.js and its
+//! libraries. Each takes about half a minute, most of which it waits.
+
+use soulbox_tests::{Soulbox, templates};
+use std::path::Path;
+
+/// Puts the suites of the checkout beside a copy of the kernels in the template, which are of the same files.
+const PREPARE: &str = "set -e\n\
+    cp -r /usr/lib/soulbox/kernels /tmp/\n\
+    for suite in python/tests bash/tests javascript/test; do cp -r /mnt/$suite /tmp/kernels/${suite%/*}/; done\n\
+    cd /tmp/kernels\n";
+
+/// Runs the suite of a kernel in a sandbox.
+fn pass(command: &str) {
+    let soulbox = Soulbox::new();
+    templates::share(&soulbox, &[templates::BASE, templates::INTERPRETER]);
+    let kernels = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels");
+    let kernels = format!("{}:/mnt:ro", kernels.display());
+    let script = format!("{PREPARE}{command}");
+    let arguments = [
+        "run",
+        "-t",
+        templates::INTERPRETER,
+        "--memory",
+        "1G",
+        "--timeout",
+        "170s",
+        "--mount",
+        &kernels,
+        "-l",
+        "bash",
+        "-c",
+        &script,
+    ];
+    let ran = soulbox.run(arguments);
+    let told = format!("{}{}", String::from_utf8_lossy(&ran.stdout), ran.stderr);
+    let last = told
+        .char_indices()
+        .rev()
+        .nth(20_000)
+        .map_or(0, |(at, _)| at);
+    assert_eq!(ran.code, 0, "{}", &told[last..]);
+    assert!(told.contains("Ran ") || told.contains("# pass "), "{told}");
+}
+
+#[test]
+fn python_passes_its_suite() {
+    pass("cd python && python3 -m unittest discover -t . -s tests");
+}
+
+#[test]
+fn bash_passes_its_suite() {
+    pass("cd bash && python3 -m unittest discover -t . -s tests");
+}
+
+#[test]
+fn javascript_passes_its_suite() {
+    pass("cd javascript && node --test test/");
+}
