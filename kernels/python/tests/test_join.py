@@ -152,6 +152,17 @@ print(json.dumps(errors))
         keyctl, unshare, mount = self.run_script(self.one, text)
         self.assertTrue(keyctl and unshare and mount, (keyctl, unshare, mount))
 
+    def test_thread_is_known_to_its_c_library(self):
+        text = """
+import ctypes, json, os, threading
+libc = ctypes.CDLL(None)
+place, head, length = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_size_t()
+libc.prctl(40, ctypes.byref(place), 0, 0, 0)
+libc.syscall(274 if os.uname().machine == 'x86_64' else 100, 0, ctypes.byref(head), ctypes.byref(length))
+print(json.dumps([ctypes.c_int.from_address(place.value).value == threading.get_native_id(), bool(head.value)]))
+"""
+        self.assertEqual(self.run_script(self.one, text), [True, True])
+
     def test_program_started_by_a_child_is_as_any(self):
         text = "import subprocess, json; print(json.dumps(subprocess.check_output(['id', '-u'], text=True)))"
         self.assertEqual(self.run_script(self.one, text), "1000\n")
