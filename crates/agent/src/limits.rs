@@ -168,6 +168,9 @@ pub(crate) const KERNEL_INTERRUPT: Duration = Duration::from_secs(6);
 pub(crate) const KERNEL_INSIST_FIRST: Duration = Duration::from_millis(200);
 pub(crate) const KERNEL_INSIST: Duration = Duration::from_secs(1);
 
+/// How long after its start a process has certainly left the agent's memory. It takes microseconds.
+pub(crate) const KERNEL_LEFT: Duration = Duration::from_millis(20);
+
 /// How soon the place of a waiting process is filled again.
 pub(crate) const KERNEL_SPARE_REST: Duration = Duration::from_millis(500);
 

@@ -43,8 +43,6 @@ pub(super) async fn run(context: Rc<Context>, life: Life) {
         () = link.converse(&kernel) => false,
         () = kernel.is_late() => true,
     };
-    // By now it has left the agent's memory.
-    context.agent.oom_score.lower();
     // Its socket is closed a moment before it has ended.
     let _ = tokio::time::timeout(limits::KERNEL_EXIT, link.ended()).await;
     link.kill();
@@ -97,10 +95,7 @@ impl Kernel<'_> {
     fn prepare(&self, said: &Said<'_>) {
         let id = said.id.as_deref();
         match (&*said.kind, id) {
-            ("ready", _) => {
-                self.is_ready.set(true);
-                self.context.agent.oom_score.lower();
-            }
+            ("ready", _) => self.is_ready.set(true),
             ("error", Some(DIRECTORY)) => {
                 let text = |field: &Option<String>| field.clone().unwrap_or_default();
                 *self.context.astray.borrow_mut() = Some(text(&said.value));

@@ -7,7 +7,7 @@ use crate::process::spawn::{c_string, candidates, identity, own_variables};
 use crate::state::Agent;
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
-use rustix::process::Uid;
+use rustix::process::{Signal, Uid};
 use soulbox_syscall::process::{Program, StartError, start};
 use soulbox_wire::connect::RpcError;
 use std::cell::RefCell;
@@ -84,7 +84,7 @@ pub(crate) fn wait_for_another(agent: &Rc<Agent>, spec: &Rc<Spec>) {
 }
 
 /// Starts a new process as the sandbox's default user.
-fn start_cold(agent: &Agent, spec: &Spec) -> Result<KernelProcess, SupplyError> {
+fn start_cold(agent: &Rc<Agent>, spec: &Spec) -> Result<KernelProcess, SupplyError> {
     let account = agent.account(None)?;
     // The sandbox's own variables come later: they must not keep the kernel itself from running.
     let given = spec
@@ -119,8 +119,21 @@ fn start_cold(agent: &Agent, spec: &Spec) -> Result<KernelProcess, SupplyError> 
         identity: identity(&account),
         open_files: Some(agent.open_files),
     });
+    lower_score(agent);
     let pid = started.map_err(|error| SupplyError::Start(program.to_owned(), error))?;
-    Ok(KernelProcess::new(pid, ours, Some(log))?)
+    KernelProcess::new(pid, ours, Some(log)).map_err(|error| {
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
+        error.into()
+    })
+}
+
+/// Makes the agent the last to be ended again, once the new process has left its memory.
+fn lower_score(agent: &Rc<Agent>) {
+    let agent = Rc::clone(agent);
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(limits::KERNEL_LEFT).await;
+        agent.oom_score.lower();
+    });
 }
 
 /// A file for a kernel's standard error that cannot grow: what does not fit is lost, and nobody has
