@@ -14,6 +14,7 @@
 //! | what the walls cost each system call | [`walls`] |
 //! | the server, with its clients in another process | [`serve`] |
 //! | what the way to a port of a sandbox costs | [`proxy`] |
+//! | code in a fresh sandbox each, by many users | [`execute`] |
 //! | other tools in the same run | [`baseline`] |
 //! | figures, the machine, the engines | [`report`], [`machine`], [`bed`] |
 
@@ -23,6 +24,7 @@ mod bombs;
 mod create;
 mod disk;
 mod exec;
+mod execute;
 mod leak;
 mod limits;
 mod machine;
@@ -82,6 +84,8 @@ enum Question {
     Walls(walls::Args),
     /// The server: its answers, what goes through it, its memory
     Serve(Box<serve::Args>),
+    /// Code in a fresh sandbox each, by so many users at once
+    Execute(execute::Args),
     /// What the way to a port of a sandbox costs each request
     Proxy(proxy::Args),
 }
@@ -100,6 +104,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Question::Walls(args) => args.common.json,
         Question::Serve(args) => args.common.json,
         Question::Proxy(args) => args.common.json,
+        Question::Execute(args) => args.common.json,
     };
     if let Question::Walls(args) = &args.question
         && let Some(behind) = args.behind()
@@ -114,6 +119,11 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         return Ok(Exit::SUCCESS);
     }
     if let Question::Proxy(args) = &args.question
+        && let Some(done) = args.be_part()
+    {
+        return done.map(|()| Exit::SUCCESS);
+    }
+    if let Question::Execute(args) = &args.question
         && let Some(done) = args.be_part()
     {
         return done.map(|()| Exit::SUCCESS);
@@ -169,5 +179,6 @@ async fn measure(global: &Global, question: &Question) -> Result<Report, Failure
         Question::Walls(args) => walls::measure(global, args).await,
         Question::Serve(args) => serve::measure(global, args).await,
         Question::Proxy(args) => proxy::measure(args).await,
+        Question::Execute(args) => execute::measure(global, args).await,
     }
 }

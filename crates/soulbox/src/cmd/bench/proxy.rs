@@ -170,7 +170,7 @@ impl Running {
 }
 
 /// The rest of the first line of a child's output that begins so.
-async fn first_line(child: &mut Child, before: &str) -> Result<String, Failure> {
+pub(super) async fn first_line(child: &mut Child, before: &str) -> Result<String, Failure> {
     let ended = || {
         failed(
             "hear of a part of the bench",
@@ -310,7 +310,7 @@ async fn serve_inside(
     Ok((port, stream))
 }
 
-fn failed(what: &str, error: &dyn std::error::Error) -> Failure {
+pub(super) fn failed(what: &str, error: &dyn std::error::Error) -> Failure {
     Failure::new(Exit::INTERNAL, format!("cannot {what}")).because(error)
 }
 

@@ -1,0 +1,262 @@
+//! The parts of the bench: who asks, and small servers that run code by other means.
+
+use super::Payload;
+use crate::environment::Environment;
+use crate::terminal;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1 as client;
+use hyper::server::conn::http1 as server;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use soulbox_settings::Source as _;
+use std::io;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+
+/// The variable with the key of the server.
+pub(super) const KEY: &str = "SOULBOX_BENCH_KEY";
+
+/// What bubblewrap is told.
+const BUBBLEWRAP: [&str; 10] = [
+    "--unshare-all",
+    "--die-with-parent",
+    "--ro-bind",
+    "/",
+    "/",
+    "--proc",
+    "/proc",
+    "--dev",
+    "/dev",
+    "--",
+];
+
+/// A failure of a part. It is told and ends the bench.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// A part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// Asks.
+    Load,
+    /// Runs code as a process.
+    Fork,
+    /// Runs code as a process in bubblewrap.
+    Bubblewrap,
+}
+
+/// Whom to ask, how often, for what.
+pub(super) struct Asked {
+    pub(super) to: String,
+    pub(super) template: String,
+    pub(super) users: u32,
+    pub(super) time: Duration,
+    pub(super) warm_up: Duration,
+    pub(super) payload: Payload,
+}
+
+/// What who asked has seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Told {
+    /// How long each good answer took.
+    pub(super) micros: Vec<u64>,
+    pub(super) failures: f64,
+    pub(super) elapsed_us: u64,
+    /// How many processors it took itself.
+    pub(super) share: f64,
+}
+
+/// What is looked at of an answer.
+#[derive(Debug, Serialize, Deserialize)]
+struct Answer {
+    stdout: String,
+    exit_code: Option<i32>,
+}
+
+impl Part {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Fork => "fork",
+            Self::Bubblewrap => "bubblewrap",
+        }
+    }
+
+    /// Whether this machine has what it needs.
+    #[allow(clippy::disallowed_methods)] // the tools that are compared are programs of the host
+    pub(super) fn works(self) -> bool {
+        let Self::Bubblewrap = self else {
+            return true;
+        };
+        let mut command = std::process::Command::new("bwrap");
+        let command = command.args(BUBBLEWRAP).arg("/bin/true");
+        command.status().is_ok_and(|status| status.success())
+    }
+}
+
+/// Is a part. Those that listen print where, and go on until they are killed.
+pub(super) fn be(part: Part, asked: &Asked) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(async {
+        match part {
+            Part::Load => ask(asked).await,
+            Part::Fork | Part::Bubblewrap => serve(part, asked.payload).await,
+        }
+    });
+    done.map_err(io::Error::other)
+}
+
+async fn serve(part: Part, payload: Payload) -> Result<(), Failed> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    terminal::print(&listener.local_addr()?.to_string()).map_err(|_| "nobody reads")?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        tokio::spawn(async move {
+            let answer = service_fn(move |request| answer(request, part, payload));
+            let builder = server::Builder::new();
+            let _ = builder.serve_connection(TokioIo::new(stream), answer).await;
+        });
+    }
+}
+
+/// Runs the payload and answers as `soulbox serve` would, as far as it is looked at.
+async fn answer(
+    request: Request<Incoming>,
+    part: Part,
+    payload: Payload,
+) -> Result<Response<Full<Bytes>>, Failed> {
+    request.into_body().collect().await?;
+    let words = payload.words().ok_or("it is no command of the host")?;
+    let before = ["bwrap"].into_iter().chain(BUBBLEWRAP);
+    let all: Vec<&str> = match part {
+        Part::Bubblewrap => before.chain(words).collect(),
+        _ => words.to_vec(),
+    };
+    let (program, arguments) = all.split_first().ok_or("there is no program")?;
+    let output = command(program, arguments).output().await?;
+    let answer = Answer {
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        exit_code: output.status.code(),
+    };
+    Ok(Response::new(Full::new(
+        serde_json::to_vec(&answer)?.into(),
+    )))
+}
+
+#[allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "what is compared are programs of the host"
+)]
+fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).kill_on_drop(true).env_clear();
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+}
+
+/// Asks as so many users until the time is over, and prints what came.
+async fn ask(asked: &Asked) -> Result<(), Failed> {
+    let key = Environment.variable(KEY).unwrap_or_default();
+    let (language, code, prints) = asked.payload.code();
+    let body = serde_json::json!({
+        "language": language, "code": code, "template": asked.template,
+    });
+    let wanted = Wanted {
+        to: asked.to.clone(),
+        key: key.to_string_lossy().into_owned(),
+        body: Bytes::from(body.to_string()),
+        prints,
+    };
+    let begin = Instant::now() + asked.warm_up;
+    let end = begin + asked.time;
+    let users = (0..asked.users).map(|_| {
+        let wanted = wanted.clone();
+        tokio::spawn(async move { wanted.ask(begin, end).await })
+    });
+    let users: Vec<_> = users.collect();
+    tokio::time::sleep_until(begin.into()).await;
+    let cpu = used();
+    let (mut micros, mut failures) = (Vec::new(), 0_u32);
+    for user in users {
+        let (some, failed) = user.await??;
+        micros.extend(some);
+        failures += failed;
+    }
+    // The last answers come after the end, and do not count.
+    let whole = begin.elapsed();
+    let elapsed = asked.time;
+    let told = Told {
+        micros,
+        failures: failures.into(),
+        elapsed_us: u64::try_from(elapsed.as_micros())?,
+        share: used().saturating_sub(cpu).as_secs_f64() / whole.as_secs_f64(),
+    };
+    terminal::print(&serde_json::to_string(&told)?).map_err(|_| "nobody reads")?;
+    Ok(())
+}
+
+/// The processor time of this process: fields 14 and 15 of its line, in hundredths of a second (proc_pid_stat(5);
+/// Linux tells it in `USER_HZ`, which is 100 on every architecture that we run on).
+fn used() -> Duration {
+    let line = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = line.rsplit(')').next().unwrap_or_default();
+    let fields = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// What a user asks, and what is to come.
+#[derive(Clone)]
+struct Wanted {
+    to: String,
+    key: String,
+    body: Bytes,
+    prints: &'static str,
+}
+
+impl Wanted {
+    /// Asks again and again over one connection; what is answered between `begin` and `end` counts.
+    async fn ask(&self, begin: Instant, end: Instant) -> Result<(Vec<u64>, u32), Failed> {
+        let stream = TcpStream::connect(&self.to).await?;
+        stream.set_nodelay(true)?;
+        let (mut sender, connection) = client::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        let (mut micros, mut failures) = (Vec::new(), 0);
+        while Instant::now() < end {
+            let asked = Instant::now();
+            let request = Request::post("/v1/execute")
+                .header("host", "localhost")
+                .header("x-api-key", &self.key)
+                .body(Full::new(self.body.clone()))?;
+            sender.ready().await?;
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let body = response.into_body().collect().await?.to_bytes();
+            let answered = Instant::now();
+            let took = answered.duration_since(asked);
+            if !(begin..=end).contains(&answered) {
+                continue;
+            }
+            match self.is_good(status, &body) {
+                true => micros.push(u64::try_from(took.as_micros())?),
+                false => failures += 1,
+            }
+        }
+        Ok((micros, failures))
+    }
+
+    fn is_good(&self, status: StatusCode, body: &[u8]) -> bool {
+        let answer = serde_json::from_slice::<Answer>(body);
+        let good = |answer: &Answer| answer.stdout == self.prints && answer.exit_code == Some(0);
+        status == StatusCode::OK && answer.as_ref().is_ok_and(good)
+    }
+}
