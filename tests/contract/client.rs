@@ -68,6 +68,13 @@ impl Client {
     }
 }
 
+/// An example that people read, by its name in `examples/`.
+pub(crate) fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples")
+        .join(name)
+}
+
 /// A file beside this one.
 fn ours(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -9,6 +9,7 @@
 //! | E2B's command line | [`cli`] |
 //! | what docs/e2b-compatibility.toml says | [`table`] |
 //! | plain requests | [`http`] |
+//! | what `examples/` has | [`examples`] |
 //! | pages in browsers | [`browser`] |
 //! | requests that are wrong | [`bad_input`] |
 //!
@@ -26,6 +27,7 @@ mod bad_input;
 mod browser;
 mod cli;
 mod client;
+mod examples;
 mod http;
 mod script;
 mod server;

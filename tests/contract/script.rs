@@ -1,6 +1,6 @@
 //! A script that is run with a client against a server.
 
-use crate::client::Client;
+use crate::client::{Client, example};
 use crate::server::{DOMAIN, Server};
 use std::fs;
 use std::path::Path;
@@ -15,6 +15,19 @@ pub(crate) fn run(client: Client, name: &str) {
 /// Runs a script to its end, against such a server that has the template of the code interpreter.
 pub(crate) fn run_cells(client: Client, name: &str) {
     run_on(&Server::start_interpreter(false), client, name);
+}
+
+/// Runs an example to its end, with these arguments, against such a server, and gives what it printed.
+pub(crate) fn run_example(client: Client, name: &str, arguments: &[&Path]) -> String {
+    let server = Server::start_interpreter(false);
+    let mut command = client.interpreter();
+    command
+        .arg(example(name))
+        .args(arguments)
+        .env("E2B_API_URL", server.url())
+        .env("E2B_SANDBOX_URL", server.url())
+        .env_remove("E2B_DOMAIN");
+    output(command, name, &server)
 }
 
 fn run_on(server: &Server, client: Client, name: &str) {
@@ -75,20 +88,26 @@ fn trust(command: &mut Command, server: &Server, authority: &Path) {
 }
 
 fn finish(mut command: Command, client: Client, name: &str, server: &Server) {
+    command.arg(client.script(name));
+    output(command, &format!("{name} with {client:?}"), server);
+}
+
+/// What a program prints that must succeed.
+fn output(mut command: Command, name: &str, server: &Server) -> String {
     let output = command
-        .arg(client.script(name))
         .env("E2B_API_KEY", server.key())
         .env_remove("E2B_DEBUG")
         .output()
         .expect("the interpreter starts");
     assert!(
         output.status.success(),
-        "{name} with {client:?}: {}\n{}{}\nthe server:\n{}",
+        "{name}: {}\n{}{}\nthe server:\n{}",
         output.status,
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
         server.log(),
     );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Makes a test of each script for each client.

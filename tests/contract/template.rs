@@ -52,6 +52,14 @@ fn what_stands_in_for_base_is_told_and_found_by_both_names() {
         }
     }
     assert_eq!(get(&server, "/v2/sandboxes?template=nosuch"), json!([]));
+    // One that comes with the program and was not built.
+    let body = r#"{"templateID":"code-interpreter-v1"}"#;
+    let refused = api(&server, "POST", "/v2/sandboxes", body);
+    let text = refused.json["message"].as_str().unwrap_or_default();
+    assert!(
+        refused.status == 404 && text.contains("soulbox template build code-interpreter-v1"),
+        "{refused:?}"
+    );
     let nobody = ask(&server, "GET", "/templates", &[], b"");
     assert_eq!(nobody.status, 401, "{nobody:?}");
 }

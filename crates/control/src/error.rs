@@ -17,7 +17,7 @@ pub enum ControlError {
     #[error("sandbox {0:?} was not found")]
     NoSandbox(String),
     /// No such template.
-    #[error("template {0:?} was not found")]
+    #[error("template {0:?} was not found{cure}", cure = cure(.0))]
     NoTemplate(String),
     /// The templates of this node cannot be read.
     #[error("cannot read the templates")]
@@ -137,6 +137,14 @@ pub enum ControlError {
     /// The server is being stopped.
     #[error("the server is being stopped")]
     Stopping,
+}
+
+/// What makes a template that is not there, if it comes with the program.
+fn cure(name: &str) -> String {
+    match soulbox_node::template::can_be_built(name) {
+        true => format!("; `soulbox template build {name}` on the server makes it"),
+        false => String::new(),
+    }
 }
 
 impl ControlError {

@@ -285,6 +285,11 @@ impl TemplateStore {
     }
 }
 
+/// Whether the program has the recipe of a template of that name.
+pub fn can_be_built(name: &str) -> bool {
+    soulbox_image::recipe::Recipe::built_in_names().any(|known| known == name)
+}
+
 /// Where the templates of a data directory are: in it, unless a link leads to another place, such as
 /// a larger disk or what other engines have built. The path has no link in it then, for the spawner
 /// sees only what it was told of.

@@ -41,6 +41,9 @@ section! {
         /// Whether sandboxes may be made of the template `host`, and creates that want `base` get it while there
         /// is no `base`. It holds the host's own programs, and may lack what clients expect.
         allow_host_template: bool = |_| false, Accept::any();
+        /// Whether a start builds the template `code-interpreter-v1`, which clients of E2B's code interpreter ask
+        /// for, if it is missing. It takes a minute or two after `base`, and 1.8 GiB of disk.
+        code_interpreter: bool = |_| false, Accept::any();
         /// How long a sandbox lives that asks for nothing.
         timeout: Duration = |_| Duration::from_secs(300), Accept::between(Duration::from_secs(1), MONTH);
         /// The longest life that may be asked for.

@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// Let the template host stand in for base
     #[arg(long)]
     allow_host_template: bool,
+    /// Build the template of E2B's code interpreter, if it is missing
+    #[arg(long)]
+    code_interpreter: bool,
     /// End all sandboxes when the server stops, instead of leaving them to the next one
     #[arg(long)]
     end_on_stop: bool,
@@ -76,6 +79,11 @@ impl Args {
                 "server.allow_host_template",
                 "--allow-host-template",
                 self.allow_host_template,
+            ),
+            (
+                "server.code_interpreter",
+                "--code-interpreter",
+                self.code_interpreter,
             ),
             ("server.end_on_stop", "--end-on-stop", self.end_on_stop),
             ("server.drain_sandboxes", "--drain", self.drain),

@@ -1,4 +1,5 @@
-//! The template `base`, which a server builds at its first start.
+//! The templates that a server builds at its first start: `base`, and that of the code interpreter if it
+//! is asked for.
 
 use crate::signal::Stop;
 use crate::terminal::{self, Progress};
@@ -11,22 +12,40 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
+/// The template that clients get who name none.
+const BASE: &str = "base";
+
 /// How many events may wait to be shown.
 const WAITING: usize = 1024;
 
-/// Begins to build `base` if it is missing and `host` may not stand in for it. What it gives waits until
-/// that is over, or was stopped.
+/// The template of E2B's code interpreter, which is made from `base`.
+const INTERPRETER: &str = "code-interpreter-v1";
+
+/// Begins to build the templates that are missing and wanted. What it gives waits until that is over, or
+/// was stopped.
 pub(super) fn provide(control: &Arc<Control>, stop: &Stop) -> impl Future<Output = ()> + use<> {
-    let settings = control.settings();
-    let store = TemplateStore::new(&settings.paths.data_dir);
-    let name: Option<TemplateName> = "base".parse().ok();
-    let name = name.filter(|name| !settings.server.allow_host_template && !store.contains(name));
-    if name.is_none() {
+    let store = TemplateStore::new(&control.settings().paths.data_dir);
+    let missing = missing(control, &store);
+    if !missing.iter().any(|name| name.as_str() == BASE) {
         keep_ready(control);
     }
-    let building = name.filter(|_| may_build(control)).map(|name| {
+    let wanted = !missing.is_empty() && may_build(control);
+    let building = wanted.then(|| {
         let (control, stop) = (Arc::clone(control), stop.clone());
-        tokio::spawn(async move { build(&control, &store, name, &stop).await })
+        // Creates that need one are told to come again from now on.
+        let all = missing
+            .into_iter()
+            .map(|name| (control.building(name.clone()), name));
+        let all: Vec<_> = all.collect();
+        tokio::spawn(async move {
+            for (being_built, name) in all {
+                let done = build(&control, &store, name, &stop).await;
+                drop(being_built);
+                if !done {
+                    break;
+                }
+            }
+        })
     });
     async move {
         if let Some(building) = building {
@@ -35,13 +54,25 @@ pub(super) fn provide(control: &Arc<Control>, stop: &Stop) -> impl Future<Output
     }
 }
 
-/// Whether `base` can be built here: its packages come from the internet.
+/// The templates to build, each after the one that it is made from.
+fn missing(control: &Control, store: &TemplateStore) -> Vec<TemplateName> {
+    let settings = &control.settings().server;
+    let is_missing = |name: &TemplateName| !store.contains(name);
+    let interpreter: Option<TemplateName> = INTERPRETER.parse().ok();
+    let interpreter = interpreter.filter(|name| settings.code_interpreter && is_missing(name));
+    let base: Option<TemplateName> = BASE.parse().ok();
+    let base_is_wanted = !settings.allow_host_template || interpreter.is_some();
+    let base = base.filter(|name| base_is_wanted && is_missing(name));
+    base.into_iter().chain(interpreter).collect()
+}
+
+/// Whether templates can be built here: their packages come from the internet.
 fn may_build(control: &Control) -> bool {
     let can = control.node().may_connect();
     if !can {
         terminal::warn(
-            "note: template base is not there and cannot be built: only root's engine can give sandboxes internet; \
-             creates that name it are refused. --allow-host-template lets host stand in for it",
+            "note: templates are missing and cannot be built: only root's engine can give sandboxes internet; \
+             creates that name them are refused. --allow-host-template lets host stand in for base",
         );
     }
     can
@@ -53,7 +84,7 @@ fn keep_ready(control: &Control) {
         true => NetworkMode::Internet,
         false => NetworkMode::None,
     };
-    let usual = control.template("base").map(|base| (base, network));
+    let usual = control.template(BASE).map(|base| (base, network));
     let run = control.template_of_run(None);
     let run = run.map(|template| (template, NetworkMode::None));
     let kinds: HashSet<_> = [usual, run].into_iter().flatten().collect();
@@ -68,17 +99,29 @@ fn keep_ready(control: &Control) {
     }
 }
 
-async fn build(control: &Arc<Control>, store: &TemplateStore, name: TemplateName, stop: &Stop) {
-    let _building = control.building(name.clone());
+/// Builds a template. True when it is there.
+async fn build(
+    control: &Arc<Control>,
+    store: &TemplateStore,
+    name: TemplateName,
+    stop: &Stop,
+) -> bool {
     let recipe = match Recipe::built_in(&name) {
         Ok(recipe) => recipe,
-        Err(error) => return terminal::warn(&format!("error: {error}")),
+        Err(error) => {
+            terminal::warn(&format!("error: {error}"));
+            return false;
+        }
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cpu_millis = u32::try_from(cores * 1000).unwrap_or(u32::MAX);
-    let progress = Progress::percent("building template base; creates that need it wait");
+    let progress = Progress::percent(&format!(
+        "building template {name}; creates that need it wait"
+    ));
     if !terminal::stderr_is_terminal() {
-        terminal::warn("note: building template base; creates that need it are told to come again");
+        terminal::warn(&format!(
+            "note: building template {name}; creates that need it are told to come again"
+        ));
     }
     let (sender, mut events) = mpsc::channel(WAITING);
     let mut asked = Box::pin(stop.wait());
@@ -102,22 +145,28 @@ async fn build(control: &Arc<Control>, store: &TemplateStore, name: TemplateName
     drop(progress);
     match built {
         Ok(record) => {
-            keep_ready(control);
+            if name.as_str() == BASE {
+                keep_ready(control);
+            }
             let size = record.size.bytes() >> 20;
             terminal::warn(&format!(
-                "built template base: {size} MiB, {} files",
+                "built template {name}: {size} MiB, {} files",
                 record.files
             ));
+            return true;
         }
         Err(TemplateError::Stopped(_)) => {
-            terminal::warn("note: template base was not built; the next start builds it");
+            terminal::warn(&format!(
+                "note: template {name} was not built; the next start builds it"
+            ));
         }
         Err(error) => {
             let error = &error as &dyn std::error::Error;
             tracing::error!(
                 error,
-                "template base was not built; `soulbox template build base` tries again"
+                "template {name} was not built; `soulbox template build {name}` tries again"
             );
         }
     }
+    false
 }
