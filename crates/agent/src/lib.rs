@@ -18,6 +18,7 @@
 //! | users, paths, times, random names, bounds | `account`, `path`, `calendar`, `random`, `limits` |
 //! | `process.Process` | `process` |
 //! | commands whose output the host keeps | `commands` |
+//! | copies of the host's zygote | `supply` |
 //! | `filesystem.Filesystem` | `filesystem`, `watch` |
 //! | `/files`, `/files/compose` | `files` |
 //! | contexts of code, on the virtual port 49999 | `kernels` |
@@ -45,6 +46,7 @@ mod rpc;
 mod server;
 mod state;
 mod stream;
+mod supply;
 mod system;
 mod usage;
 mod watch;

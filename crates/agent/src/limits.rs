@@ -11,6 +11,9 @@ pub(crate) const CONNECTIONS: usize = 1024;
 /// 15 s while the server's queue is full; the host waits 30 s for an answer by default.
 pub(crate) const DIAL: Duration = Duration::from_secs(20);
 
+/// Bytes that are read at once on the connection for supplies; its messages have some fifty.
+pub(crate) const SUPPLY_PIECE: usize = 1024;
+
 /// Headers of a request, in number. The official clients send about 20.
 pub(crate) const HEADERS: usize = 64;
 

@@ -8,6 +8,7 @@
 
 pub(crate) mod connect;
 pub(crate) mod end;
+pub(crate) mod enter;
 pub(crate) mod input;
 pub(crate) mod list;
 pub(crate) mod oom_score;
@@ -42,7 +43,7 @@ pub(crate) async fn serve(agent: &Rc<Agent>, method: &str, request: Request<Inco
         }
         "Start" => {
             rpc::server_stream(request, async |call, query| {
-                start::start(agent, &call, query)
+                start::start(agent, &call, query).await
             })
             .await
         }

@@ -10,8 +10,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use soulbox_wire::connect::{
-    Code, FrameError, FrameReader, RpcError, STREAM_TYPE, TIMEOUT_HEADER, UNARY_TYPE,
-    VERSION_HEADER, end_frame, parse_timeout,
+    Code, FORKED_HEADER, FrameError, FrameReader, RpcError, STREAM_TYPE, TIMEOUT_HEADER,
+    UNARY_TYPE, VERSION_HEADER, end_frame, parse_timeout,
 };
 use soulbox_wire::envd::json::base64;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) timeout: Option<Duration>,
     /// Silence after which a stream gets a keepalive.
     pub(crate) keepalive: Duration,
+    /// Whether an interpreter that is loaded already may stand in for the program.
+    pub(crate) forked: bool,
 }
 
 impl Call {
@@ -60,6 +62,7 @@ impl Call {
             user: basic_user(headers)?,
             timeout,
             keepalive,
+            forked: headers.contains_key(FORKED_HEADER),
         })
     }
 }

@@ -8,6 +8,7 @@ use crate::dial;
 use crate::limits;
 use crate::route;
 use crate::state::Agent;
+use crate::supply;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -49,6 +50,9 @@ async fn serve(agent: Rc<Agent>, connection: UnixStream) {
     }
     if channel::is_wanted(&connection).await {
         return channel::serve(agent, connection).await;
+    }
+    if supply::is_wanted(&connection).await {
+        return supply::serve(agent, connection).await;
     }
     let service = service_fn(|request| {
         let agent = Rc::clone(&agent);

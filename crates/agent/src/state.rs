@@ -5,6 +5,7 @@ use crate::commands::kept::Kept;
 use crate::kernels::table::Kernels;
 use crate::process::oom_score::OomScore;
 use crate::process::table::Table;
+use crate::supply::Supply;
 use crate::usage::CpuSample;
 use crate::watch::kept::Watchers;
 use rustix::fd::OwnedFd;
@@ -46,6 +47,7 @@ pub(crate) struct Agent {
     pub(crate) watchers: Watchers,
     /// There from its first use on.
     kernels: OnceCell<Box<Kernels>>,
+    pub(crate) supply: Supply,
     /// For telling how busy the CPUs were since the last question.
     pub(crate) cpu: Cell<CpuSample>,
     /// `/dev/null`, the standard input of processes that want none.
@@ -66,6 +68,7 @@ impl Agent {
             commands: Kept::default(),
             watchers: Watchers::default(),
             kernels: OnceCell::new(),
+            supply: Supply::default(),
             cpu: Cell::default(),
             null,
             open_files,

@@ -74,6 +74,7 @@ impl Control {
         birth.variables = variables(&birth.id, &request);
         let record = self.record(team, birth.id.clone(), &request);
         birth.deadline = Some(crate::life::deadline(&record));
+        birth.team = Some(record.team.clone());
         self.place(&record)?;
         let sandbox = birth.id.clone();
         let held = pending.map(|pending| pending.makes(Made::Sandbox { sandbox }));

@@ -4,7 +4,7 @@ use crate::hub::Happened;
 use crate::memory_watch::MemoryWatch;
 use crate::samples::Samples;
 use soulbox_model::{Phases, SandboxId, SandboxRecord, SandboxState};
-use soulbox_node::Sandbox;
+use soulbox_node::{Sandbox, Supplier};
 use soulbox_runtime::agent_client::{AgentClient, AgentError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, OnceCell, OwnedRwLockReadGuard, RwLock, watch};
@@ -17,6 +17,7 @@ pub struct Live {
     /// Whether it has kernels, once somebody asked.
     kernels: OnceCell<bool>,
     sandbox: Arc<RwLock<Option<Sandbox>>>,
+    supplier: Option<Arc<Supplier>>,
     /// That it was made, where that is kept only with its end.
     unkept: Mutex<Option<Happened>>,
     /// Told when it is being ended.
@@ -38,6 +39,7 @@ impl Live {
             phases: sandbox.phases().clone(),
             agent: sandbox.agent().clone(),
             kernels: OnceCell::new(),
+            supplier: sandbox.supplier(),
             sandbox: Arc::new(RwLock::new(Some(sandbox))),
             unkept: Mutex::default(),
             over: watch::Sender::new(false),
@@ -119,6 +121,21 @@ impl Live {
     pub async fn has_kernels(&self) -> Result<bool, AgentError> {
         let ask = async || self.agent.kernels().await.map(|known| !known.is_empty());
         self.kernels.get_or_try_init(ask).await.copied()
+    }
+
+    /// Makes sure that its agent gets copies of its template's zygote when it asks for them, if there is
+    /// one. Costs nothing when that is so already.
+    pub async fn supply(&self) {
+        if let Some(supplier) = &self.supplier {
+            supplier.begin().await;
+        }
+    }
+
+    /// The same for one copy.
+    pub(crate) async fn supply_one(&self) {
+        if let Some(supplier) = &self.supplier {
+            supplier.begin_for_one().await;
+        }
     }
 
     /// Where the time of its create went.

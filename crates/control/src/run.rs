@@ -206,6 +206,7 @@ impl Control {
         let asked = request.sandbox();
         let mut birth = Birth::default();
         birth.variables = variables(&birth.id, &asked);
+        birth.team = Some(team.clone());
         let record = self.record(team.clone(), birth.id.clone(), &asked);
         birth.deadline = Some(crate::life::deadline(&record));
         self.place(&record)?;

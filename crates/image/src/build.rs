@@ -375,6 +375,7 @@ impl Build {
         record.description.clone_from(&manifest.description);
         record.parent = Some(manifest.parent.clone());
         record.recipe = Some(self.recipe.hash().to_owned());
+        record.zygote.clone_from(&manifest.zygote);
         // What the recipe says itself comes last.
         for defaults in [&self.inherited, &manifest.template] {
             if let Some(user) = &defaults.user {

@@ -29,6 +29,7 @@ use crate::measure::{MeasureError, measure};
 use crate::record::{RecordError, TemplateRecord, UsrFrom};
 use crate::staging::{Staging, StagingError, Survive, make_private};
 use crate::tree::Tree;
+use crate::zygote::Zygote;
 use soulbox_model::TemplateName;
 use std::fs;
 use std::io;
@@ -138,6 +139,14 @@ fn make(directory: &Path, host: &HostRoot) -> Result<(), HostError> {
     let mut record = TemplateRecord::new(TemplateName::host(), &layers, measure(&rootfs)?);
     record.description = "the host's own /usr; for a first try and for development".to_owned();
     record.usr = UsrFrom::Host;
+    let python = layers
+        .program("python3")
+        .and_then(|path| path.to_str().map(str::to_owned));
+    record.zygote = python.map(|python| Zygote {
+        python,
+        kernels: None,
+        preload: Vec::new(),
+    });
     record.write(directory)?;
     Ok(())
 }

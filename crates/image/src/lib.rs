@@ -8,6 +8,7 @@
 //! | how the host reaches the registries of pip and npm, for the same | [`registries`] |
 //! | everything around a recipe's script | [`build`], [`progress`] |
 //! | what is written down about a template | [`record`], [`rfc3339`] |
+//! | the interpreter that is copied into sandboxes | [`zygote`] |
 //! | looking into a template's layers from outside | [`layers`] |
 //! | how large a tree is | [`measure`] |
 //! | writing a tree with its owners | [`tree`] |
@@ -28,3 +29,4 @@ pub mod rfc3339;
 pub mod sources;
 pub mod staging;
 pub mod tree;
+pub mod zygote;

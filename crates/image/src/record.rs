@@ -3,6 +3,7 @@
 use crate::layers::{Layers, PROGRAM_DIRECTORIES};
 use crate::measure::TreeSize;
 use crate::rfc3339;
+use crate::zygote::Zygote;
 use serde::{Deserialize, Serialize};
 use soulbox_model::language::LANGUAGES;
 use soulbox_model::{ByteSize, TemplateName};
@@ -105,6 +106,9 @@ pub struct TemplateRecord {
     pub env: BTreeMap<String, String>,
     /// Programs of the known languages that it has, by name.
     pub programs: BTreeSet<String>,
+    /// Its zygote; none: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zygote: Option<Zygote>,
 }
 
 impl TemplateRecord {
@@ -126,6 +130,7 @@ impl TemplateRecord {
             workdir: None,
             env: BTreeMap::from([("PATH".into(), path), ("LANG".into(), "C.UTF-8".into())]),
             programs: known_programs(layers),
+            zygote: None,
         }
     }
 

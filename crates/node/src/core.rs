@@ -20,6 +20,7 @@ use crate::past::Past;
 use crate::storage::{Choice, Room, StorageError};
 use crate::tree_source::{self, TreeSource};
 use crate::workplace::Workplace;
+use crate::zygotes::Zygotes;
 use soulbox_model::{Limits, NetworkMode};
 use soulbox_runtime::native::driver::Held;
 use soulbox_runtime::native::rights;
@@ -46,6 +47,7 @@ pub(crate) struct Core {
     pub(crate) creates: Semaphore,
     pub(crate) calm: Calm,
     trees: TreeSource,
+    pub(crate) zygotes: Zygotes,
     internet: OnceCell<Internet>,
     pub(crate) most_sandboxes: u32,
     promises: Promises,
@@ -153,6 +155,7 @@ impl Core {
             creates,
             calm,
             trees,
+            zygotes: Zygotes::default(),
             internet: OnceCell::new(),
             most_sandboxes,
             promises,
@@ -205,6 +208,7 @@ impl Core {
     /// Makes nothing more and leaves everything that somebody was given to the next engine.
     pub(crate) async fn leave(&self) {
         self.creates.close();
+        self.zygotes.close().await;
         self.keeper.leave().await;
         if let Some(internet) = self.internet.get() {
             internet.leave();
@@ -224,6 +228,7 @@ impl Core {
     pub(crate) async fn stop(&self) {
         self.workplace.last(false);
         self.creates.close();
+        self.zygotes.close().await;
         let limit = self.settings.spawner.destroy_timeout;
         if tokio::time::timeout(limit, self.keeper.stop())
             .await

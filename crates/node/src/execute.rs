@@ -256,6 +256,7 @@ fn command(execution: &Execution, words: Vec<String>, workdir: Option<&str>) -> 
         workdir: workdir.map(str::to_owned),
         user: execution.user.clone(),
         stdin: false,
+        forked: execution.program.language.name == "python",
     }
 }
 

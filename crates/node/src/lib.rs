@@ -14,6 +14,7 @@
 //! | what Linux killed for want of memory | `memory_kill` |
 //! | who takes all processors while others want some | `hogs` |
 //! | who owns whose user namespaces | [`owner`] |
+//! | interpreters that are copied into sandboxes | `zygotes` |
 //! | what is ready ahead of time | `pools`, [`pool`], `calm` |
 //! | the engine's directories | [`workplace`] |
 //! | where sandboxes' writes go, and their limits | [`storage`] |
@@ -61,6 +62,7 @@ pub mod template;
 pub mod tree_source;
 pub mod trust;
 pub mod workplace;
+mod zygotes;
 
 pub use ceiling::AdmissionError;
 pub use deadline::{Deadline, Then};
@@ -73,3 +75,4 @@ pub use note::TooLong;
 pub use pools::PoolLevel;
 pub use sandbox::{NoteError, Sandbox, Usage};
 pub use soulbox_runtime::native::driver::PauseError;
+pub use zygotes::Supplier;

@@ -12,7 +12,7 @@ use crate::sandbox::Sandbox;
 use crate::storage::{Room, StorageError};
 use crate::tree_source::TreeError;
 use crate::workplace::WorkplaceError;
-use soulbox_model::{LimitError, NetworkMode, SandboxId, SandboxSpec};
+use soulbox_model::{LimitError, NetworkMode, SandboxId, SandboxSpec, TeamId};
 use soulbox_runtime::agent_client::AgentError;
 use soulbox_runtime::native::driver::{AttachError, DriverError};
 use soulbox_runtime::native::rights::RightsError;
@@ -129,6 +129,8 @@ pub struct Birth {
     pub variables: BTreeMap<String, String>,
     /// When it ends or pauses by itself.
     pub deadline: Option<Deadline>,
+    /// Whose it is: sandboxes of one team and template share a zygote; without a team there is none.
+    pub team: Option<TeamId>,
 }
 
 impl Default for Birth {
@@ -141,6 +143,7 @@ impl Default for Birth {
             id: SandboxId::from_random(random),
             variables: BTreeMap::new(),
             deadline: None,
+            team: None,
         }
     }
 }
@@ -231,22 +234,23 @@ impl Node {
         core.check_walls(spec.network).await?;
         let limit = core.settings.spawner.create_timeout;
         // What was begun is given back when this is dropped.
-        let waiting = tokio::time::timeout(limit, core.take_or_make(&self.pools, &spec))
-            .await
-            .map_err(|_| CreateError::Timeout(limit))??;
+        let waiting = tokio::time::timeout(
+            limit,
+            core.take_or_make(&self.pools, &spec, birth.team.as_ref()),
+        )
+        .await
+        .map_err(|_| CreateError::Timeout(limit))??;
         core.hand_out(waiting, spec, birth, promise, begin).await
     }
 
     /// Keeps sandboxes like `spec` ready from now on, as many as the settings of the pools say.
-    /// Mounts cannot be: they are the asker's.
-    pub fn keep_ready(&self, spec: SandboxSpec) {
-        self.pools.keep(
-            &self.core,
-            SandboxSpec {
-                mounts: Vec::new(),
-                ..spec
-            },
-        );
+    /// Mounts cannot be: they are the asker's. `team`: whose they will be, if only one team's.
+    pub fn keep_ready(&self, spec: SandboxSpec, team: Option<TeamId>) {
+        let spec = SandboxSpec {
+            mounts: Vec::new(),
+            ..spec
+        };
+        self.pools.keep(&self.core, spec, team);
     }
 
     /// How full the pools are.

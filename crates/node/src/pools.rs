@@ -11,7 +11,7 @@
 use crate::core::{Core, Waiting};
 use crate::node::CreateError;
 use crate::pool::{Level, Pool};
-use soulbox_model::{Limits, SandboxSpec};
+use soulbox_model::{Limits, SandboxSpec, TeamId};
 use soulbox_wire::spawner::{Network, StopAt};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,6 +44,8 @@ pub(crate) struct Pools {
 pub(crate) struct Kind {
     /// What they are.
     pub(crate) spec: SandboxSpec,
+    /// Whose they will be, where that matters: those of one team share a zygote.
+    team: Option<TeamId>,
     /// Made but for the agent.
     pub(crate) prepared: Arc<Pool<Waiting>>,
     /// Complete.
@@ -74,23 +76,34 @@ impl Pools {
     }
 
     /// Begins to keep sandboxes like `spec`, which has no mounts, ready.
-    pub(crate) fn keep(&self, core: &Arc<Core>, spec: SandboxSpec) {
+    /// `team`: whose they will be, if only one team's.
+    pub(crate) fn keep(&self, core: &Arc<Core>, spec: SandboxSpec, team: Option<TeamId>) {
         let wanted = &core.settings().pool;
         let kind = Arc::new(Kind {
             prepared: Arc::new(Pool::new(wanted.prepared as usize)),
             parked: Arc::new(Pool::new(wanted.parked as usize)),
             spec,
+            team,
         });
         for (pool, stop_at) in [
             (&kind.prepared, StopAt::Prepared),
             (&kind.parked, StopAt::Running),
         ] {
-            let (core, spec) = (Arc::clone(core), kind.spec.clone());
+            let (core, kind) = (Arc::clone(core), Arc::clone(&kind));
             self.fill(pool, move || {
-                let (core, spec) = (Arc::clone(&core), spec.clone());
+                let (core, kind) = (Arc::clone(&core), Arc::clone(&kind));
                 async move {
                     core.calm.come().await;
-                    core.make(None, &spec, stop_at).await
+                    let zygote = core.zygote(&kind.spec, kind.team.as_ref()).await?;
+                    let mut waiting = core.make(None, &kind.spec, zygote, stop_at).await?;
+                    if stop_at == StopAt::Running
+                        && let Err(error) = waiting.supply_ahead(&core).await
+                    {
+                        // It serves without: an interpreter then starts when it is needed.
+                        let error = &error as &dyn std::error::Error;
+                        tracing::debug!(error, "no copy of a zygote waits in a parked sandbox");
+                    }
+                    Ok::<_, CreateError>(waiting)
                 }
             });
         }
@@ -106,7 +119,8 @@ impl Pools {
 
     /// The kind of ready sandboxes that can become what is asked for: the limits of processors and
     /// processes can change afterwards, everything else was decided when they were made.
-    pub(crate) fn kind_for(&self, spec: &SandboxSpec) -> Option<Arc<Kind>> {
+    /// Those of a team come before those that are anybody's.
+    pub(crate) fn kind_for(&self, spec: &SandboxSpec, team: Option<&TeamId>) -> Option<Arc<Kind>> {
         let fits = |kind: &&Arc<Kind>| {
             let limits = Limits {
                 cpu_millis: spec.limits.cpu_millis,
@@ -120,7 +134,12 @@ impl Pools {
                     ..kind.spec.clone()
                 }
         };
-        lock(&self.kinds).iter().find(fits).cloned()
+        let kinds = lock(&self.kinds);
+        let of = |team: Option<&TeamId>| {
+            let theirs = |kind: &&Arc<Kind>| kind.team.as_ref() == team;
+            kinds.iter().filter(theirs).find(fits).cloned()
+        };
+        team.and_then(|team| of(Some(team))).or_else(|| of(None))
     }
 
     /// How full they are, those of all kinds together.

@@ -9,6 +9,7 @@ use crate::note::{Note, TooLong};
 use crate::resolver;
 use crate::storage::Gauge;
 use crate::template::Template;
+use crate::zygotes::Supplier;
 use soulbox_model::{ByteSize, Isolation, Phases, SandboxId, SandboxSpec, TemplateName};
 use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{DriverError, Gone, PauseError, Slot, wait_gone};
@@ -57,6 +58,8 @@ pub(crate) struct Kept {
     pub(crate) _resolver: Option<resolver::Service>,
     /// Its template's trees.
     pub(crate) template: Option<Arc<Template>>,
+    /// The way of its zygote's copies into it.
+    pub(crate) supplier: Option<Arc<Supplier>>,
     /// Its memory.
     pub(crate) _promise: Promise,
     /// Where it is told what Linux killed.
@@ -159,6 +162,11 @@ impl Sandbox {
     /// The way to its agent.
     pub fn agent(&self) -> &AgentClient {
         &self.agent
+    }
+
+    /// Who supplies its agent with copies of its template's zygote; none where there is no zygote.
+    pub fn supplier(&self) -> Option<Arc<Supplier>> {
+        self.kept.supplier.clone()
     }
 
     /// The host's process id of its first process.

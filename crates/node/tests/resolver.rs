@@ -357,7 +357,7 @@ async fn a_sandbox_asks_in_its_own_namespace() {
         new_network_namespace().unwrap();
         let host = namespace::Host::open().unwrap();
         let range = SandboxRange::new("198.18.0.0/15".parse().unwrap()).unwrap();
-        namespace::create(&host, Some(&range.ends(1).unwrap())).unwrap()
+        namespace::create(&host, Some(&range.ends(1).unwrap()), None).unwrap()
     })
     .join()
     .unwrap();

@@ -23,7 +23,7 @@ use rules::Architecture;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// Writes `filter.rs` and `policy.rs` into `OUT_DIR`.
+/// Writes `filter.rs`, `zygote_filter.rs` and `policy.rs` into `OUT_DIR`.
 pub(crate) fn build() -> Result<(), String> {
     let directory = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("../../policy");
     let out = PathBuf::from(variable("OUT_DIR")?);
@@ -32,6 +32,11 @@ pub(crate) fn build() -> Result<(), String> {
     let rules = rules::parse(&calls, architecture).map_err(|e| format!("seccomp.toml: {e}"))?;
     let program = filter::compile(&rules)?;
     write(&out.join("filter.rs"), &filter_source(&program))?;
+    let beyond = read(&directory, "zygote.toml")?;
+    let zygote = rules.of_zygote(&beyond);
+    let zygote = zygote.map_err(|e| format!("zygote.toml: {e}"))?;
+    let program = filter::compile(&zygote)?;
+    write(&out.join("zygote_filter.rs"), &filter_source(&program))?;
     let mut source = rules::source(&rules);
     for (name, table) in tables::TABLES {
         let text = read(&directory, name)?;

@@ -34,6 +34,7 @@ pub mod pass;
 pub mod place;
 pub mod process;
 pub mod sandbox_stream;
+mod supply;
 
 pub use call::KERNELS;
 pub use commands::{CommandEvents, CommandSender};
@@ -47,6 +48,7 @@ pub use pass::PassBody;
 pub use place::{Connect, Connecting, Door, Duplex};
 pub use process::{ProcessEnd, ProcessEvent, ProcessStream, StartRequest};
 pub use sandbox_stream::SandboxStream;
+pub use supply::{Supplies, Want};
 
 use connection::Pool;
 use place::Place;

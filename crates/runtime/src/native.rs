@@ -9,6 +9,7 @@
 //! | its own mount namespace, and the kit in it | `home`, `kit` |
 //! | making a slot and a sandbox, from outside | `builder`, `sandbox`, `tree`, [`cgroup`], `slot_network` |
 //! | the same from inside, up to the agent | `guest`, `guest_mount`, `mask` |
+//! | a zygote's start, from inside | `zygote` |
 //! | what the engine's user may do, and which ids come of it | [`rights`], [`ids`] |
 //! | counting processes without a cgroup | `process_limit` |
 //! | giving back | `undo`, `closer` |
@@ -45,3 +46,4 @@ pub mod spawner;
 pub mod step;
 mod tree;
 mod undo;
+mod zygote;

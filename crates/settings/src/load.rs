@@ -4,7 +4,7 @@ use crate::file;
 use crate::reader::{Entry, Origin, Reader};
 use crate::section::{
     Agent, Client, Commands, Execute, Log, Network, Node, Paths, Pool, Sandbox, Server, Spawner,
-    Storage, Store,
+    Storage, Store, Zygote,
 };
 use crate::source::{Fixed, Host, Source};
 use std::collections::BTreeMap;
@@ -98,6 +98,8 @@ pub struct Settings {
     pub network: Network,
     /// What is prepared ahead of time.
     pub pool: Pool,
+    /// Interpreters that are loaded ahead of time.
+    pub zygote: Zygote,
     /// The process that makes sandboxes.
     pub spawner: Spawner,
     /// What sandboxes write, on disk.
@@ -162,6 +164,7 @@ impl Settings {
             execute: Execute::read(reader)?,
             network: Network::read(reader)?,
             pool: Pool::read(reader)?,
+            zygote: Zygote::read(reader)?,
             spawner: Spawner::read(reader)?,
             storage: Storage::read(reader)?,
             agent: Agent::read(reader)?,

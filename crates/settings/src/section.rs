@@ -55,6 +55,7 @@ mod server;
 mod spawner;
 mod storage;
 mod store;
+mod zygote;
 
 pub use agent::Agent;
 pub use client::Client;
@@ -70,3 +71,4 @@ pub use server::Server;
 pub use spawner::Spawner;
 pub use storage::Storage;
 pub use store::Store;
+pub use zygote::Zygote;

@@ -11,6 +11,10 @@ pub const TIMEOUT_HEADER: &str = "connect-timeout-ms";
 /// Request header: the protocol's version, `1` where present.
 pub const VERSION_HEADER: &str = "connect-protocol-version";
 
+/// The header by which the host allows an agent to run a script in an interpreter that is loaded
+/// already ([`crate::supply`]). Clients cannot send it: the gateway takes it away.
+pub const FORKED_HEADER: &str = "soulbox-forked";
+
 /// Bytes before the payload of each frame: one of flags, four of length (big-endian).
 pub const FRAME_HEADER: usize = 5;
 /// Flag of a compressed frame. Neither side of ours sends one.

@@ -9,11 +9,13 @@
 //! | asking the agent for a connection to a port | [`dial`] |
 //! | messages of the agent's services and routes | [`envd`] |
 //! | what the engine and its spawner say to each other | [`spawner`] |
-//! | what a zygote's broker and the zygote say to each other | [`zygote`] |
+//! | interpreters that the host supplies an agent with | [`supply`] |
+//! | what a spawner and a zygote say to each other | [`zygote`] |
 
 pub mod commands;
 pub mod connect;
 pub mod dial;
 pub mod envd;
 pub mod spawner;
+pub mod supply;
 pub mod zygote;

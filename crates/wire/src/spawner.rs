@@ -6,14 +6,18 @@
 //! for one. A slot's number names it in both directions.
 
 mod event;
+mod zygote;
 
 pub use event::{Cause, Event, Failure, Metrics, Refusal, Usage};
+pub use zygote::{
+    Join, MAX_FILES, ZYGOTE_CACHES, ZYGOTE_HOME, ZYGOTE_PROGRAM, ZYGOTES, Zygote, pack, unpack,
+};
 
 use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes its meaning; the lower one of the two sides counts.
 /// A field that an older side may ignore does not raise it.
-pub const GENERATION: u32 = 3;
+pub const GENERATION: u32 = 4;
 
 /// The first generation in which a spawner can outlive its engine. An engine takes over spawners
 /// of this one and all later ones that it knows; the lower one of the two sides counts.
@@ -202,6 +206,10 @@ pub struct Create {
     pub network: Network,
     /// The host uid that creates, and so owns, its user namespace.
     pub owner: u32,
+    /// Whether copies of that user's zygote are to join it. Its slot must not have been made ahead of
+    /// time then: its network namespace has to belong to that user too.
+    #[serde(default)]
+    pub joinable: bool,
     /// Its trees: the first one at `/`.
     pub layers: Vec<Layer>,
     /// Where its writes go.
@@ -328,6 +336,11 @@ pub enum Request {
         /// Anything; what is longer than [`MAX_NOTE`] bytes is not written down.
         text: String,
     },
+    /// Start a zygote in a slot. Answer: [`Event::ZygoteReady`] or [`Event::Failed`].
+    Zygote(Box<Zygote>),
+    /// Make a copy of a zygote a process of a running sandbox; one at a time. Answer:
+    /// [`Event::Joined`] or [`Event::NotJoined`], whatever else is asked of the slot meanwhile.
+    Join(Box<Join>),
     /// End a sandbox, or give a slot back. Answer: [`Event::Gone`].
     Destroy {
         /// Its slot.

@@ -17,8 +17,14 @@
 //! | 112, (u64, u64, u64) × 8 | resource limits: `RLIMIT_*` number, soft, hard; unused ones are 0 |
 //! | 304 | the working directory, without a zero byte |
 //!
-//! Descriptors, in this order: the sandbox's namespaces ([`NAMESPACES`]), the cgroup entrances, the
+//! Descriptors, in this order: the sandbox's first process (`pidfd_open`), by which the zygote enters the
+//! user and network namespaces in one step; other namespaces ([`NAMESPACES`]), the cgroup entrances, the
 //! process's control socket.
+//!
+//! **The network namespace** may belong to another user namespace of the zygote's user than the
+//! sandbox's: then nobody in the sandbox has a say in it. Whoever is in the sandbox's user namespace
+//! already could not enter it any more; by a process's descriptor Linux takes both at once, and asks
+//! who the caller was before (`validate_nsset` in the Linux sources).
 //!
 //! | Reply, from byte | |
 //! |---|---|
@@ -63,10 +69,10 @@ pub const MAX_DIRECTORY: usize = 4095;
 
 /// The namespaces of a sandbox whose descriptors come with a request, in this order, as files of
 /// `/proc/PID/ns`.
-pub const NAMESPACES: [&str; 7] = ["user", "pid", "mnt", "net", "ipc", "uts", "cgroup"];
+pub const NAMESPACES: [&str; 5] = ["pid", "mnt", "ipc", "uts", "cgroup"];
 
 /// Descriptors beside a request, at most.
-pub const MAX_DESCRIPTORS: usize = NAMESPACES.len() + MAX_ENTRANCES + 1;
+pub const MAX_DESCRIPTORS: usize = 1 + NAMESPACES.len() + MAX_ENTRANCES + 1;
 
 /// Bytes of a request before the working directory.
 pub const REQUEST_HEAD: usize = 304;

@@ -93,7 +93,9 @@ class Sandbox:
                     os.write(ends, f"{pid} {os.waitstatus_to_exitcode(status)}\n".encode())
 
     def namespaces(self):
-        return [os.open(f"/proc/{self.first}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in NAMESPACES]
+        """What a request has: the first process, and its namespaces but those of users and networks."""
+        return [os.pidfd_open(self.first)] + [os.open(f"/proc/{self.first}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+                for name in NAMESPACES if name not in ("user", "net")]
 
     def end(self):
         """The next process that the first was told of, and its exit code."""

@@ -52,6 +52,8 @@ pub(crate) struct Spec {
     pub(crate) spare: bool,
     /// Whether that is so before the kernel was used for the first time.
     pub(crate) eager: bool,
+    /// Whether a copy of the template's zygote can be one.
+    pub(crate) zygote: bool,
 }
 
 /// `kernel.json`. What else it says is for others.
@@ -78,6 +80,8 @@ struct Ours {
     spare: bool,
     #[serde(default)]
     eager: bool,
+    #[serde(default)]
+    zygote: bool,
 }
 
 impl Spec {
@@ -93,6 +97,7 @@ impl Spec {
             protocol,
             spare,
             eager,
+            zygote,
         } = file.metadata.soulbox;
         if protocol != CONTROL {
             let known = format!("metadata.soulbox.protocol must be '{CONTROL}'");
@@ -117,6 +122,7 @@ impl Spec {
             env: file.env,
             spare,
             eager: spare && eager,
+            zygote,
         })
     }
 }

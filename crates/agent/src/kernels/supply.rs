@@ -1,10 +1,12 @@
 //! Where a context's process comes from: one that waits, or a new one.
 
+use crate::account::Account;
 use crate::kernels::process::{KernelProcess, LOG};
 use crate::kernels::spec::Spec;
 use crate::limits;
 use crate::process::spawn::{c_string, candidates, identity, own_variables};
 use crate::state::Agent;
+use crate::supply::Forked;
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::process::{Signal, Uid};
@@ -15,6 +17,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use tokio::io::AsyncWriteExt as _;
 
 /// Why there is no process.
 #[derive(Debug, thiserror::Error)]
@@ -38,15 +41,18 @@ pub(crate) struct Spares {
 ///
 /// # Errors
 /// There is none to be had.
-#[allow(
-    clippy::unused_async,
-    reason = "asking others than this sandbox for a process takes a while"
-)]
 pub(crate) async fn obtain(
     agent: &Rc<Agent>,
     spec: &Rc<Spec>,
 ) -> Result<KernelProcess, SupplyError> {
-    let user = agent.account(None)?.uid;
+    let account = agent.account(None)?;
+    if spec.zygote
+        && let Some(forked) = agent.supply.take(&account).await
+        && let Ok(process) = begin(forked, &variables(&account, spec)).await
+    {
+        return Ok(process);
+    }
+    let user = account.uid;
     let waiting = agent
         .kernels()
         .spares
@@ -83,15 +89,29 @@ pub(crate) fn wait_for_another(agent: &Rc<Agent>, spec: &Rc<Spec>) {
     });
 }
 
+/// The variables of a kernel's process. The sandbox's own come later: they must not keep the kernel
+/// itself from running.
+fn variables(account: &Account, spec: &Spec) -> BTreeMap<String, String> {
+    let given = spec.env.iter();
+    let given = given.map(|(name, value)| (name.clone(), value.clone()));
+    own_variables(account).chain(given).collect()
+}
+
+/// Has a copy of the zygote be the kernel.
+async fn begin(forked: Forked, variables: &BTreeMap<String, String>) -> io::Result<KernelProcess> {
+    let order = serde_json::json!({"type": "kernel", "env": variables});
+    let order = serde_json::to_vec(&order)?;
+    let length = u32::try_from(order.len()).map_err(io::Error::other)?;
+    let mut control = forked.control;
+    control.write_all(&length.to_be_bytes()).await?;
+    control.write_all(&order).await?;
+    KernelProcess::new(forked.pid, control.into_std()?, None)
+}
+
 /// Starts a new process as the sandbox's default user.
 fn start_cold(agent: &Rc<Agent>, spec: &Spec) -> Result<KernelProcess, SupplyError> {
     let account = agent.account(None)?;
-    // The sandbox's own variables come later: they must not keep the kernel itself from running.
-    let given = spec
-        .env
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone()));
-    let variables: BTreeMap<_, _> = own_variables(&account).chain(given).collect();
+    let variables = variables(&account, spec);
     let path = variables.get("PATH").map_or("", String::as_str);
     let program = spec.argv.first().map_or("", String::as_str);
     let paths = candidates(program, path)?;

@@ -43,11 +43,11 @@ pub(crate) struct Spawned {
 }
 
 /// The process's ends of what connects it with the agent.
-struct ChildEnds {
-    stdin: Option<OwnedFd>,
-    stdout: OwnedFd,
+pub(super) struct ChildEnds {
+    pub(super) stdin: Option<OwnedFd>,
+    pub(super) stdout: OwnedFd,
     /// Absent on a terminal, which is all three.
-    stderr: Option<OwnedFd>,
+    pub(super) stderr: Option<OwnedFd>,
 }
 
 /// Starts the program of `config` as `account`.
@@ -144,7 +144,7 @@ pub(crate) fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, RpcError> {
     })
 }
 
-fn working_directory(
+pub(super) fn working_directory(
     agent: &Agent,
     account: &Account,
     wanted: Option<&str>,
@@ -160,7 +160,7 @@ fn working_directory(
 }
 
 /// Variables, the later of these counting more: ours, the sandbox's, the request's.
-fn environment(
+pub(super) fn environment(
     agent: &Agent,
     account: &Account,
     wanted: &BTreeMap<String, String>,
@@ -209,7 +209,10 @@ pub(crate) fn candidates(command: &str, search: &str) -> Result<Vec<CString>, Rp
         .collect()
 }
 
-fn wire_up(account: &Account, wiring: Wiring) -> Result<(ChildEnds, Input, Outputs), RpcError> {
+pub(super) fn wire_up(
+    account: &Account,
+    wiring: Wiring,
+) -> Result<(ChildEnds, Input, Outputs), RpcError> {
     let made = match wiring {
         Wiring::Pipes { stdin } => pipes(stdin),
         Wiring::Terminal(size) => {

@@ -3,6 +3,7 @@
 use crate::commands::kept::Recorded;
 use crate::limits;
 use crate::process::connect::start_frame;
+use crate::process::enter;
 use crate::process::output::Outputs;
 use crate::process::pump;
 use crate::process::record::Process;
@@ -54,8 +55,42 @@ pub(crate) fn launch(
     Ok((process, spawned.outputs))
 }
 
+/// The same, by an interpreter that is loaded already where there is one.
+async fn launch_forked<'a>(
+    agent: &Agent,
+    launch: Launch<'a>,
+) -> Result<(Rc<Process>, Outputs), Launch<'a>> {
+    // The pipes of a terminal's session are made for a program that is started.
+    if !enter::is_script(&launch.config) || matches!(launch.wiring, Wiring::Terminal(_)) {
+        return Err(launch);
+    }
+    let Ok(account) = agent.account(launch.user) else {
+        return Err(launch);
+    };
+    if !agent.processes.has_room() {
+        return Err(launch);
+    }
+    let Some(forked) = agent.supply.take(&account).await else {
+        return Err(launch);
+    };
+    let entered = enter::enter(agent, &account, &launch.config, launch.wiring, forked).await;
+    // Nothing of it has run when this fails.
+    let Ok(spawned) = entered else {
+        return Err(launch);
+    };
+    let process = Rc::new(Process::new(
+        spawned.pid,
+        launch.config,
+        launch.tag,
+        spawned.input,
+        launch.recorded,
+    ));
+    agent.processes.insert(Rc::clone(&process));
+    Ok((process, spawned.outputs))
+}
+
 /// Starts a process and follows it. The call's time limit is the process's.
-pub(crate) fn start(
+pub(crate) async fn start(
     agent: &Rc<Agent>,
     call: &Call,
     request: StartRequest,
@@ -70,16 +105,21 @@ pub(crate) fn start(
             stdin: request.stdin.unwrap_or(true),
         },
     };
-    let (process, outputs) = launch(
-        agent,
-        Launch {
-            config,
-            user: call.user.as_deref(),
-            wiring,
-            tag: request.tag,
-            recorded: None,
-        },
-    )?;
+    let order = Launch {
+        config,
+        user: call.user.as_deref(),
+        wiring,
+        tag: request.tag,
+        recorded: None,
+    };
+    let launched = match call.forked {
+        true => launch_forked(agent, order).await,
+        false => Err(order),
+    };
+    let (process, outputs) = match launched {
+        Ok(launched) => launched,
+        Err(order) => launch(agent, order)?,
+    };
     let first = start_frame(process.number());
     let subscription = Subscription::new(first, true, Rc::clone(&process.room));
     process.subscribe(Rc::clone(&subscription));

@@ -100,6 +100,9 @@ impl Guest for Inside {
     }
 
     async fn start(&self, command: &Command) -> Result<(AgentEvents, AgentControl), GuestError> {
+        if command.forked {
+            self.live.supply_one().await;
+        }
         let (events, control) = agent::start(self.agent(), None, command).await?;
         self.leader.pid.store(control.pid(), Ordering::Relaxed);
         Ok((events, control))

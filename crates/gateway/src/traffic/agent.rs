@@ -16,6 +16,7 @@ use soulbox_control::Live;
 use soulbox_control::token::Purpose;
 use soulbox_model::SandboxRecord;
 use soulbox_runtime::agent_client::AgentError;
+use soulbox_wire::connect::FORKED_HEADER;
 
 /// The header with the sandbox's token.
 const ACCESS_TOKEN: &str = "x-access-token";
@@ -31,8 +32,8 @@ const INTERNAL: [&str; 7] = [
     "/upgrade",
 ];
 
-/// Headers that are for us: the agent gets neither tokens nor keys.
-pub(super) const OURS: [&str; 2] = ["x-access-token", "x-api-key"];
+/// Headers that are for us, or from us: the agent gets neither tokens nor keys.
+pub(super) const OURS: [&str; 3] = ["x-access-token", "x-api-key", FORKED_HEADER];
 
 /// Passes a request to the agent that was let in by [`admit`].
 pub(super) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incoming>) -> Response {

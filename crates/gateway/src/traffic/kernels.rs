@@ -8,7 +8,7 @@ use crate::door::Gateway;
 use crate::drained::Drained;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderValue, Request, Version, header};
+use http::{HeaderValue, Method, Request, Version, header};
 use hyper::body::Incoming;
 use soulbox_control::Live;
 use soulbox_runtime::agent_client::{AgentError, KERNELS};
@@ -42,6 +42,9 @@ pub(super) async fn serve(gateway: &Gateway, live: &Live, request: Request<Incom
     let stall = gateway.control.settings().server.body_timeout;
     let body = Stalling::new(Drained::new(body), stall);
     let fault = body.fault();
+    if parts.method == Method::POST {
+        live.supply().await;
+    }
     match live.agent().pass(Request::from_parts(parts, body)).await {
         Ok(response) if response.status().is_informational() => {
             refuse::closed(&live.id(), PORT).json()

@@ -1,6 +1,7 @@
 //! What a recipe says about itself: `recipe.toml`.
 
 use super::stays_inside;
+use crate::zygote::Zygote;
 use serde::{Deserialize, Deserializer};
 use soulbox_model::{ByteSize, Limits, NetworkMode, TemplateName};
 use std::collections::BTreeMap;
@@ -69,6 +70,9 @@ pub struct Manifest {
     /// What sandboxes of the template get by default.
     #[serde(default)]
     pub template: TemplateDefaults,
+    /// The template's zygote; none: there is none.
+    #[serde(default)]
+    pub zygote: Option<Zygote>,
     /// What the tree must have.
     #[serde(default)]
     pub expect: Expectation,
@@ -164,6 +168,6 @@ impl Manifest {
         if self.template.user.as_deref() == Some("") {
             return Err("user must not be empty".to_owned());
         }
-        Ok(())
+        self.zygote.as_ref().map_or(Ok(()), Zygote::check)
     }
 }

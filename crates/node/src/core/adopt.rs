@@ -147,6 +147,8 @@ impl Core {
                 _resolver: resolver,
                 // The spawner holds its lock.
                 template: None,
+                // The zygote ended with its engine.
+                supplier: None,
                 _promise: promise,
                 memory_kills: Arc::clone(&self.memory_kills),
                 pause_timeout: self.settings.spawner.pause_timeout,

@@ -15,7 +15,8 @@ use crate::sandbox::{Kept, Sandbox};
 use crate::storage::{Gauge, LayerMark};
 use crate::template::Template;
 use crate::tree_source::{self, TreeError};
-use soulbox_model::{Limits, NetworkMode, Phases, SandboxSpec};
+use crate::zygotes::{Supplier, Zygote};
+use soulbox_model::{Limits, NetworkMode, Phases, SandboxSpec, TeamId};
 use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{Made, Slot};
 use soulbox_wire::envd::http::InitRequest;
@@ -40,6 +41,10 @@ pub(crate) struct Waiting {
     /// Takes what the slot holds until all of it is given back.
     pub(super) layer: Layer,
     pub(super) gauge: Gauge,
+    /// Whose copies may join it.
+    pub(super) zygote: Option<Arc<Zygote>>,
+    /// Whether one waits in it.
+    pub(crate) ahead: bool,
 }
 
 impl Waiting {
@@ -47,6 +52,13 @@ impl Waiting {
     fn is_current(&self) -> bool {
         let template = self.template.as_ref();
         !self.slot.is_gone() && template.is_none_or(|template| template.is_current())
+    }
+
+    /// The way of its zygote's copies into it, once it runs.
+    pub(crate) fn supplier(&self, core: &Core) -> Option<Supplier> {
+        let zygote = self.zygote.clone()?;
+        let agent = AgentClient::with_limits(self.socket.clone(), (&core.settings.agent).into());
+        Some(Supplier::new(agent, self.slot.joiner(), zygote, self.ahead))
     }
 }
 
@@ -56,6 +68,7 @@ impl Core {
         &self,
         pools: &Pools,
         spec: &SandboxSpec,
+        team: Option<&TeamId>,
     ) -> Result<Waiting, CreateError> {
         // A resource limit cannot be changed any more once a sandbox is made. A cgroup's can, which is
         // enough for less than that.
@@ -63,7 +76,7 @@ impl Core {
             let (made, wanted) = (kind.spec.limits.pids, spec.limits.pids);
             made == wanted || (self.may_connect() && wanted < made)
         };
-        if let Some(kind) = pools.kind_for(spec).filter(|kind| fits(kind)) {
+        if let Some(kind) = pools.kind_for(spec, team).filter(|kind| fits(kind)) {
             if let Some(mut parked) = take_current(&kind.parked) {
                 if spec.limits != kind.spec.limits {
                     parked.slot.limit(cgroup_limits(&spec.limits)).await?;
@@ -78,11 +91,26 @@ impl Core {
                 return Ok(prepared);
             }
         }
-        let slot = match spec.network {
-            NetworkMode::None => take_current(&pools.slots),
-            NetworkMode::Internet => None,
+        let zygote = self.zygote(spec, team).await?;
+        // Networks of those are nobody's: a zygote's copies cannot enter them.
+        let slot = match (spec.network, &zygote) {
+            (NetworkMode::None, None) => take_current(&pools.slots),
+            _ => None,
         };
-        self.make(slot, spec, StopAt::Running).await
+        self.make(slot, spec, zygote, StopAt::Running).await
+    }
+
+    /// The zygote whose copies may join a sandbox of `team`'s, if there is one.
+    pub(crate) async fn zygote(
+        &self,
+        spec: &SandboxSpec,
+        team: Option<&TeamId>,
+    ) -> Result<Option<Arc<Zygote>>, CreateError> {
+        let Some(team) = team else {
+            return Ok(None);
+        };
+        let template = self.trees.get(&spec.template).await?;
+        Ok(self.zygotes.of(self, team, &template).await)
     }
 
     /// Makes a slot's network namespace and cgroups.
@@ -95,6 +123,11 @@ impl Core {
     async fn open_slot(&self) -> Result<Waiting, CreateError> {
         let spawner = self.keeper.get().await.map_err(Box::new)?;
         self.open_slot_of(&spawner)
+    }
+
+    /// Takes a slot for something that is no sandbox.
+    pub(crate) async fn take_slot(&self) -> Result<Slot, CreateError> {
+        Ok(self.open_slot().await?.slot)
     }
 
     fn open_slot_of(&self, spawner: &Spawner) -> Result<Waiting, CreateError> {
@@ -120,14 +153,18 @@ impl Core {
             template: None,
             layer: held,
             gauge: Gauge::FileSystem,
+            zygote: None,
+            ahead: false,
         })
     }
 
-    /// Makes a sandbox, in `slot` when one was ready.
+    /// Makes a sandbox, in `slot` when one was ready. `zygote`: whose copies may join it; it has no slot
+    /// that was ready then.
     pub(crate) async fn make(
         &self,
         slot: Option<Waiting>,
         spec: &SandboxSpec,
+        zygote: Option<Arc<Zygote>>,
         stop_at: StopAt,
     ) -> Result<Waiting, CreateError> {
         let template = self.trees.get(&spec.template).await?;
@@ -142,6 +179,10 @@ impl Core {
             Some(slot) => slot,
             None => self.open_slot().await?,
         };
+        if let Some(zygote) = zygote {
+            waiting.owner = zygote.owner();
+            waiting.zygote = Some(zygote);
+        }
         if spec.network == NetworkMode::Internet
             && let Some(trusted) = self.internet().await?.trusted(&layers)?
         {
@@ -161,6 +202,7 @@ impl Core {
             slot: waiting.slot.number(),
             network: wire_network(spec.network),
             owner: waiting.owner,
+            joinable: waiting.zygote.is_some(),
             layers,
             storage,
             shm: spec.limits.memory.bytes() / 2,
@@ -214,6 +256,8 @@ impl Core {
             template,
             gauge,
             layer,
+            zygote,
+            ahead,
             owner: _,
         } = waiting;
         let resolver = match self.internet.get() {
@@ -225,6 +269,7 @@ impl Core {
             id,
             variables,
             deadline,
+            team: _,
         } = birth;
         environment.extend(variables);
         let variables = async {
@@ -260,6 +305,10 @@ impl Core {
         }
         let total = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         phases.push("engine", total.saturating_sub(phases.total()));
+        let supplier = zygote.map(|zygote| {
+            let joiner = slot.joiner();
+            Arc::new(Supplier::new(agent.clone(), joiner, zygote, ahead))
+        });
         Ok(Sandbox::new(
             id,
             spec,
@@ -270,6 +319,7 @@ impl Core {
             Kept {
                 _resolver: resolver,
                 template,
+                supplier,
                 _promise: promise,
                 memory_kills: Arc::clone(&self.memory_kills),
                 pause_timeout: self.settings.spawner.pause_timeout,

@@ -122,6 +122,7 @@ pub async fn start(
         cwd: command.workdir.clone(),
         user: command.user.clone(),
         stdin: command.stdin,
+        forked: command.forked,
         ..StartRequest::default()
     };
     let stream = client.start(&request).await.map_err(told)?;

@@ -53,6 +53,8 @@ pub struct Command {
     pub user: Option<String>,
     /// Whether input will be sent; else stdin is empty.
     pub stdin: bool,
+    /// Whether an interpreter that is loaded already may run it, where there is one.
+    pub forked: bool,
 }
 
 /// How a process ended.

@@ -14,6 +14,11 @@ impl Guest for Sandbox {
     }
 
     async fn start(&self, command: &Command) -> Result<(AgentEvents, AgentControl), GuestError> {
+        if command.forked
+            && let Some(supplier) = self.supplier()
+        {
+            supplier.begin_for_one().await;
+        }
         agent::start(self.agent(), None, command).await
     }
 

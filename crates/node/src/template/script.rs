@@ -98,6 +98,7 @@ async fn follow(
         workdir: Some("/".to_owned()),
         user: Some("root".to_owned()),
         stdin: false,
+        forked: false,
     };
     let (mut events, control) = guest.start(&command).await?;
     loop {

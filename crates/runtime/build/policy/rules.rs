@@ -260,6 +260,33 @@ impl Rules {
     }
 }
 
+/// What a zygote may ask of Linux beyond what a sandbox may.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Beyond {
+    allow: Vec<Group>,
+}
+
+impl Rules {
+    /// The rules of a zygote: these, with the calls of `text` allowed whatever the arguments.
+    pub(crate) fn of_zygote(&self, text: &str) -> Result<Self, String> {
+        let Beyond { allow } = toml::from_str(text).map_err(|error| error.to_string())?;
+        let mut rules = self.clone();
+        for group in &allow {
+            group.fields(false, false)?;
+            for call in &group.calls {
+                let number = self.architecture.number(call);
+                let number = number.ok_or_else(|| format!("Linux has no system call {call:?}"))?;
+                if rules.by_number.remove(&number).is_none() {
+                    return Err(format!("{call:?}: no rule of sandboxes names it"));
+                }
+            }
+            rules.add(group, Vec::new(), Answer::Allow, "allow")?;
+        }
+        Ok(rules)
+    }
+}
+
 fn case(written: &WrittenCase) -> Result<Case, String> {
     if written.reason.trim().is_empty() || written.when.is_empty() {
         return Err("a case lacks its reason or its conditions".to_owned());

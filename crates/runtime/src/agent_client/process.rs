@@ -8,7 +8,9 @@ use http::StatusCode;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde::Serialize;
-use soulbox_wire::connect::{EndStream, Frame, FrameError, FrameReader, STREAM_TYPE, encode_frame};
+use soulbox_wire::connect::{
+    EndStream, FORKED_HEADER, Frame, FrameError, FrameReader, STREAM_TYPE, encode_frame,
+};
 use soulbox_wire::envd::process::{
     self as wire, Empty, EndEvent, EventResponse, ListResponse, ProcessConfig, ProcessSelector,
     Pty, PtySize, SelectRequest, SendSignalRequest, Signal, UpdateRequest,
@@ -42,6 +44,8 @@ pub struct StartRequest {
     pub timeout: Option<Duration>,
     /// A name by which it can be selected.
     pub tag: Option<String>,
+    /// Whether an interpreter that is loaded already may run it, if it is a script.
+    pub forked: bool,
 }
 
 /// What happens to a command.
@@ -242,8 +246,16 @@ impl AgentClient {
             stdin: Some(request.stdin),
         };
         let method = "process.Process/Start";
-        self.follow(method, request.user.as_deref(), request.timeout, &message)
-            .await
+        let mut head = begin_rpc(
+            method,
+            STREAM_TYPE,
+            request.user.as_deref(),
+            request.timeout,
+        );
+        if request.forked {
+            head = head.header(FORKED_HEADER, "1");
+        }
+        self.follow(head, &message).await
     }
 
     /// Follows a command that runs, from now on.
@@ -251,8 +263,8 @@ impl AgentClient {
     /// # Errors
     /// The agent cannot be reached, or there is no such command (`not_found`).
     pub async fn connect(&self, pid: u32) -> Result<ProcessStream, AgentError> {
-        self.follow("process.Process/Connect", None, None, &select(pid))
-            .await
+        let head = begin_rpc("process.Process/Connect", STREAM_TYPE, None, None);
+        self.follow(head, &select(pid)).await
     }
 
     /// Follows the command that `selector` names, from now on.
@@ -263,20 +275,17 @@ impl AgentClient {
         let message = SelectRequest {
             process: Some(selector),
         };
-        self.follow("process.Process/Connect", None, None, &message)
-            .await
+        let head = begin_rpc("process.Process/Connect", STREAM_TYPE, None, None);
+        self.follow(head, &message).await
     }
 
     async fn follow(
         &self,
-        method: &str,
-        user: Option<&str>,
-        timeout: Option<Duration>,
+        head: http::request::Builder,
         message: &impl Serialize,
     ) -> Result<ProcessStream, AgentError> {
         let frame = encode_frame(0, &to_json(message)?);
-        let request = begin_rpc(method, STREAM_TYPE, user, timeout);
-        let request = finish(request, Bytes::from(frame))?;
+        let request = finish(head, Bytes::from(frame))?;
         let (connection, response) = self.pool.send(&self.limits, request).await?;
         if response.status() != StatusCode::OK {
             return Err(not_a_stream(response.status()));

@@ -1,5 +1,7 @@
 //! The spawner's side of a create, and what it keeps of each sandbox.
 
+mod zygote;
+
 use super::cgroup::{Controller, Group, Layout, Parents, View};
 use super::channel;
 use super::guest::{self, Order};
@@ -113,11 +115,17 @@ impl Builder {
         &self.not_enforced
     }
 
-    /// Makes a slot's network namespace and cgroups.
-    pub(super) fn make_slot(&self, slot: u32, network: Network) -> Result<Sandbox, StepError> {
+    /// Makes a slot's network namespace and cgroups. `joined_by`: the host uid whose zygote's copies are
+    /// to join the sandbox in it.
+    pub(super) fn make_slot(
+        &self,
+        slot: u32,
+        network: Network,
+        joined_by: Option<u32>,
+    ) -> Result<Sandbox, StepError> {
         let clock = Instant::now();
         let mut undo = Undo::default();
-        let made = self.network.create(slot, network)?;
+        let made = self.network.create(slot, network, joined_by)?;
         let mut phases = vec![("network".to_owned(), micros_since(clock))];
         let lap = Instant::now();
         let group = Rc::new(self.parents.make(slot)?);
@@ -145,6 +153,10 @@ impl Builder {
             expired: false,
             resolver_told: false,
             kept: None,
+            owner: 0,
+            pids: 0,
+            open_files: 0,
+            broker: None,
             undo,
         })
     }
@@ -165,6 +177,9 @@ impl Builder {
         sandbox.clock = Instant::now();
         sandbox.deadline = Some(create_deadline());
         sandbox.stop_at = create.stop_at;
+        sandbox.owner = create.owner;
+        sandbox.pids = create.limits.pids;
+        sandbox.open_files = create.open_files;
         sandbox.group.limit(&create.limits)?;
         sandbox.lap("limits");
         let mut descriptors = descriptors.into_iter();
@@ -315,7 +330,7 @@ fn unreachable_child() -> ! {
 
 fn send(
     channel: Option<&OwnedFd>,
-    order: &Order,
+    order: &impl serde::Serialize,
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<(), StepError> {
     let send = || match channel {

@@ -34,7 +34,7 @@ const fn kept() -> CapabilitySet {
 /// Linux's own, see capabilities(7); [`Errno::PERM`] also when the sets read back are not those
 /// that were set.
 pub fn apply() -> Result<(), StepError> {
-    narrow_bounding_set().step(|| "narrow the capability bounding set".to_owned())?;
+    narrow_bounding_set(KEPT).step(|| "narrow the capability bounding set".to_owned())?;
     clear_ambient_capability_set().step(|| "clear the ambient capabilities".to_owned())?;
     let wanted = CapabilitySets {
         effective: KEPT,
@@ -52,9 +52,9 @@ pub fn apply() -> Result<(), StepError> {
 }
 
 /// Drops what is not kept, up to the last capability that Linux knows, be it newer than the policy.
-fn narrow_bounding_set() -> Result<(), Errno> {
+pub(super) fn narrow_bounding_set(kept: CapabilitySet) -> Result<(), Errno> {
     let all = (0..u64::BITS).map(|number| CapabilitySet::from_bits_retain(1 << number));
-    for capability in all.filter(|capability| !KEPT.contains(*capability)) {
+    for capability in all.filter(|capability| !kept.contains(*capability)) {
         match remove_capability_from_bounding_set(capability) {
             Ok(()) => {}
             // Linux knows no capability of this number, nor of a higher one.

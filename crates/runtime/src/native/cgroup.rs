@@ -298,6 +298,21 @@ impl Group {
             .step(|| format!("open the entrance of the cgroup {}", self.name))
     }
 
+    /// The files to which a process of elsewhere writes `0` to enter: those of v1, and on v2 the one
+    /// that takes whole processes.
+    ///
+    /// # Errors
+    /// The file that could not be opened.
+    pub fn entrances_from_elsewhere(&self) -> Result<Vec<OwnedFd>, StepError> {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let open = |part: &Part| {
+            let file = if part.v2 { "cgroup.procs" } else { "tasks" };
+            rustix::fs::openat(&part.directory, file, flags, Mode::empty())
+        };
+        let opened = self.parts.iter().map(open).collect::<Result<_, _>>();
+        opened.step(|| format!("open the entrances of the cgroup {}", self.name))
+    }
+
     /// Removes the directories. All processes in them must have ended.
     ///
     /// # Errors

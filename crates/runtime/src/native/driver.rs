@@ -12,12 +12,14 @@ mod link;
 mod pause;
 mod process;
 mod slot;
+mod zygote;
 
 pub use attach::{AttachError, Attached, Held};
 pub use gone::Gone;
 pub use pause::PauseError;
-pub use process::Process;
+pub use process::{Process, zygote_files};
 pub use slot::{Slot, wait_gone};
+pub use zygote::{JoinError, Joined, Joiner, Phases};
 
 use super::channel::{self, ChannelError};
 use super::journal::FILES;
@@ -102,6 +104,7 @@ pub trait Kept: Send {
 
 struct Entry {
     waiting: Option<oneshot::Sender<Reply>>,
+    joining: Option<oneshot::Sender<Reply>>,
     gone: watch::Sender<Option<Gone>>,
     paused: watch::Sender<bool>,
     kept: Box<dyn Kept>,
@@ -271,6 +274,7 @@ impl NativeDriver {
             slot,
             Entry {
                 waiting: None,
+                joining: None,
                 gone,
                 paused,
                 kept,

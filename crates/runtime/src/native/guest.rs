@@ -86,7 +86,7 @@ pub(super) fn run(create: &Create, views: &[View], ids: Ids, channel: OwnedFd) -
 }
 
 /// What never is: the agent runs instead.
-enum Never {}
+pub(super) enum Never {}
 
 fn build_and_execute(
     create: &Create,
@@ -197,10 +197,16 @@ fn become_first(ids: Ids) -> Result<(), StepError> {
     become_first().step(|| "become the sandbox's first user".to_owned())
 }
 
-fn enter_cgroups(entrances: &[OwnedFd]) -> Result<(), StepError> {
+/// Moves the calling thread into the groups.
+pub(super) fn enter_groups(entrances: &[OwnedFd]) -> Result<(), StepError> {
     for entrance in entrances {
         rustix::io::write(entrance, b"0").step(|| "enter the cgroup".to_owned())?;
     }
+    Ok(())
+}
+
+fn enter_cgroups(entrances: &[OwnedFd]) -> Result<(), StepError> {
+    enter_groups(entrances)?;
     namespace::new_cgroup_namespace().step(|| "make a cgroup namespace".to_owned())
 }
 
@@ -256,15 +262,27 @@ fn assemble(create: &Create, overlays: &[OwnedFd], shm: Option<&OwnedFd>) -> Res
 }
 
 /// Makes [`ROOT`] the root and lets go of everything else.
-fn change_root() -> Result<(), StepError> {
+pub(super) fn change_root() -> Result<(), StepError> {
     rustix::process::chdir(ROOT).step(|| "enter the sandbox's root".to_owned())?;
     rustix::process::pivot_root(".", ".").step(|| "change the root".to_owned())?;
     unmount(".", UnmountFlags::DETACH).step(|| "let go of the spawner's mounts".to_owned())?;
     rustix::process::chdir("/").step(|| "enter the new root".to_owned())
 }
 
-fn reset_limits(open_files: u32) -> Result<(), StepError> {
-    let open_files = u64::from(open_files);
+/// The file mode mask of every process.
+pub(super) const UMASK: u32 = 0o022;
+
+/// The resource limits that every process begins with: soft and hard ones.
+pub(super) fn resource_limits(open_files: u64) -> [(Resource, u64, u64); 4] {
+    [
+        (Resource::Nofile, OPEN_FILES.min(open_files), open_files),
+        (Resource::Core, 0, 0),
+        (Resource::Sigpending, PENDING_SIGNALS, PENDING_SIGNALS),
+        (Resource::Msgqueue, MESSAGE_QUEUES, MESSAGE_QUEUES),
+    ]
+}
+
+pub(super) fn reset_limits(open_files: u32) -> Result<(), StepError> {
     let set = |resource, soft, hard| {
         let limit = Rlimit {
             current: Some(soft),
@@ -276,12 +294,11 @@ fn reset_limits(open_files: u32) -> Result<(), StepError> {
             other => other,
         }
     };
-    set(Resource::Nofile, OPEN_FILES.min(open_files), open_files)
-        .and_then(|()| set(Resource::Core, 0, 0))
-        .and_then(|()| set(Resource::Sigpending, PENDING_SIGNALS, PENDING_SIGNALS))
-        .and_then(|()| set(Resource::Msgqueue, MESSAGE_QUEUES, MESSAGE_QUEUES))
+    resource_limits(open_files.into())
+        .into_iter()
+        .try_for_each(|(resource, soft, hard)| set(resource, soft, hard))
         .step(|| "set the resource limits".to_owned())?;
-    rustix::process::umask(Mode::from(0o022));
+    rustix::process::umask(Mode::from(UMASK));
     Ok(())
 }
 

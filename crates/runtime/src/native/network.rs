@@ -1,7 +1,8 @@
 //! The network of sandboxes.
 //!
 //! A sandbox's network namespace is made by the spawner from outside and belongs to the host's
-//! user namespace, so that root in the sandbox has no power over it. With `none` it has its
+//! user namespace, or to an empty one of a zygote's user, so that root in the sandbox has no power
+//! over it. With `none` it has its
 //! loopback only. With `internet` a veth pair leads out of it:
 //!
 //! ```text
@@ -13,6 +14,7 @@
 //! | Story | File |
 //! |---|---|
 //! | making a namespace, and its resolver's sockets | [`namespace`] |
+//! | one that a zygote's copies may enter | `owned` |
 //! | the veth pair | [`link`] |
 //! | who gets which address | [`address`] |
 //! | the walls on the host's side | [`firewall`] |
@@ -23,3 +25,4 @@ pub mod address;
 pub mod firewall;
 pub mod link;
 pub mod namespace;
+mod owned;

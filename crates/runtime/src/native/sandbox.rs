@@ -1,11 +1,11 @@
-//! What the spawner keeps of a slot and the sandbox in it.
+//! What the spawner keeps of a slot and the sandbox, or the zygote, in it.
 
 use super::cgroup::Group;
 use super::channel;
 use super::guest::Report;
 use super::identity::Identity;
 use super::journal::{End, Ending, clock};
-use super::spawner::Motion;
+use super::spawner::{Broker, Motion};
 use super::step::{Step, StepError};
 use super::undo::Undo;
 use rustix::fd::OwnedFd;
@@ -59,6 +59,14 @@ pub(super) struct Sandbox {
     pub(super) resolver_told: bool,
     /// Kept open until everything is given back.
     pub(super) kept: Option<OwnedFd>,
+    /// The host uid that owns its user namespace, or that it runs as when it is a zygote.
+    pub(super) owner: u32,
+    /// How many processes it may have, as it was made.
+    pub(super) pids: u32,
+    /// How many files each of its processes may have open at the most.
+    pub(super) open_files: u32,
+    /// The way to it, when it is a zygote.
+    pub(super) broker: Option<Broker>,
     pub(super) undo: Undo,
 }
 

@@ -40,12 +40,19 @@ impl Plan {
     /// Makes the network of a slot. It needs no undo: namespace and link go by themselves, in the
     /// background, when the last descriptor of the namespace is closed. Removing a link by hand
     /// would make the spawner wait for 25 ms.
-    pub(super) fn create(&self, slot: u32, network: Network) -> Result<Made, StepError> {
+    ///
+    /// `owner`: the host uid whose zygote's copies may enter it; none: nobody's.
+    pub(super) fn create(
+        &self,
+        slot: u32,
+        network: Network,
+        owner: Option<u32>,
+    ) -> Result<Made, StepError> {
         let ends = match network {
             Network::None => None,
             Network::Internet => Some(self.ends(slot)?),
         };
-        let made = namespace::create(&self.host, ends.as_ref())?;
+        let made = namespace::create(&self.host, ends.as_ref(), owner)?;
         let resolver = made
             .resolver
             .map_or_else(Vec::new, |ResolverSockets { udp, tcp }| vec![udp, tcp]);

@@ -17,6 +17,8 @@ pub(super) enum Source {
     Ready(u32),
     /// A slot's first process.
     End(u32),
+    /// The channel to a slot's zygote.
+    Broker(u32),
 }
 
 impl Source {
@@ -29,6 +31,7 @@ impl Source {
             Self::Child(slot) => (slot, 1),
             Self::Ready(slot) => (slot, 2),
             Self::End(slot) => (slot, 3),
+            Self::Broker(slot) => (slot, 6),
         };
         epoll::EventData::new_u64(u64::from(slot) << 3 | kind)
     }
@@ -43,6 +46,7 @@ impl Source {
             2 => Self::Ready(slot),
             4 => Self::Listener,
             5 => Self::Timer,
+            6 => Self::Broker(slot),
             _ => Self::End(slot),
         }
     }
@@ -61,6 +65,7 @@ mod tests {
             Source::Child(1),
             Source::Ready(4095),
             Source::End(u32::MAX),
+            Source::Broker(9),
         ] {
             assert_eq!(Source::unpack(source.pack()), source);
         }

@@ -17,8 +17,10 @@ mod end;
 mod freeze;
 mod lasting;
 mod make;
+mod zygote;
 
 pub(super) use freeze::Motion;
+pub(super) use zygote::Broker;
 
 use super::builder::Builder;
 use super::channel::{self, ChannelError};
@@ -160,10 +162,12 @@ impl Spawner {
                     Source::Child(slot) => self.on_report(slot),
                     Source::Ready(slot) => self.on_ready(slot),
                     Source::End(slot) => self.on_end(slot),
+                    Source::Broker(slot) => self.on_broker(slot),
                 }
             }
             self.act_on_deadlines();
             self.end_overdue();
+            self.end_hanging_zygotes();
             self.look_at_freezing();
         }
         Ok(())
@@ -221,6 +225,8 @@ impl Spawner {
             Request::Thaw { slot } => self.thaw(slot),
             Request::Deadline { slot, deadline } => self.set_deadline(slot, deadline),
             Request::Note { slot, answer, text } => self.note(slot, text, answer),
+            Request::Zygote(zygote) => self.start_zygote(&zygote, descriptors),
+            Request::Join(join) => self.join(&join, descriptors),
             Request::Destroy { slot } => self.destroy(slot),
         }
         Next::On

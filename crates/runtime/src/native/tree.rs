@@ -163,6 +163,15 @@ fn read_only(layer: &Layer, shift: Option<BorrowedFd<'_>>) -> Result<OwnedFd, St
     Ok(tree)
 }
 
+/// A layer for a zygote: read-only, nothing in it takes another user's rights.
+pub(super) fn for_zygote(layer: &Layer) -> Result<OwnedFd, StepError> {
+    let tree = home::open_tree_copy(&layer.tree)?;
+    let attributes = Attributes::READ_ONLY | Attributes::NO_DEVICES | Attributes::NO_SUID;
+    set_attributes(tree.as_fd(), attributes, None, false)
+        .step(|| format!("make {} read-only", layer.tree))?;
+    Ok(tree)
+}
+
 /// A layer's tree, read-only, as the sandbox's own user namespace sees its owners.
 fn lower(layer: &Layer, shift: Option<BorrowedFd<'_>>) -> Result<OwnedFd, StepError> {
     let lower = home::open_tree_copy(&layer.tree)?;

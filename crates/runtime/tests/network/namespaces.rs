@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 #[test]
 fn without_network_there_is_loopback_and_nothing_else() {
     in_a_world(|world| {
-        let made = namespace::create(&world.host, None).unwrap();
+        let made = namespace::create(&world.host, None, None).unwrap();
         assert!(made.resolver.is_none());
         inside(&made.namespace, || {
             let links = program("ip", &["-br", "link"]).1;
@@ -71,7 +71,7 @@ fn the_resolver_listens_inside_on_its_address_only() {
 #[test]
 fn a_namespace_from_a_pool_is_given_a_link_later() {
     in_a_world(|world| {
-        let made = namespace::create(&world.host, None).unwrap();
+        let made = namespace::create(&world.host, None, None).unwrap();
         set_forwarding();
         namespace::connect(&world.host, made.namespace.as_fd(), &world.ends(9)).unwrap();
         assert_eq!(link::slots(&world.host).unwrap(), [9]);
@@ -100,7 +100,7 @@ fn a_link_left_over_from_a_dead_sandbox_is_replaced() {
 fn a_failed_step_leaves_no_link_and_the_caller_where_it_was() {
     in_a_world(|world| {
         let ends = world.ends(5);
-        let made = namespace::create(&world.host, None).unwrap();
+        let made = namespace::create(&world.host, None, None).unwrap();
         inside(&made.namespace, || ip("link add eth0 type bridge"));
         let error = namespace::connect(&world.host, made.namespace.as_fd(), &ends).unwrap_err();
         assert!(error.to_string().contains("of slot 5"), "{error}");

@@ -139,7 +139,7 @@ impl World {
     }
 
     pub(crate) fn sandbox(&self, slot: u32) -> NetworkNamespace {
-        namespace::create(&self.host, Some(&self.ends(slot))).unwrap()
+        namespace::create(&self.host, Some(&self.ends(slot)), None).unwrap()
     }
 
     pub(crate) fn disconnect(&self, slot: u32) {

@@ -111,7 +111,8 @@ pub fn now() -> u64 {
     time[0].wrapping_mul(1_000_000_000).wrapping_add(time[1])
 }
 
-/// Enters the namespace behind a descriptor, of the kind that `flag` names.
+/// Enters the namespace behind a descriptor, of the kind that `flag` names, or those of the process
+/// behind it that `flag` names.
 pub fn enter(namespace: i32, flag: usize) -> Result<usize> {
     call(number::SETNS, [wide(namespace), flag, 0, 0, 0])
 }

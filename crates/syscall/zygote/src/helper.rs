@@ -58,7 +58,7 @@ impl Clock {
 
 /// What A and B work from; A stores in it in Z's own memory.
 struct Plan<'a> {
-    user: i32,
+    first: i32,
     pid: i32,
     resume: &'a Resume,
     clock: &'a mut Clock,
@@ -80,10 +80,10 @@ pub unsafe fn make(
     clock: &mut Clock,
     tell: &dyn Fn(Failure),
 ) -> Result<Side, Failure> {
-    let [user, pid, ..] = *request.namespaces;
+    let [pid, ..] = *request.namespaces;
     let resume = Resume::new();
     let mut plan = Plan {
-        user,
+        first: request.first,
         pid,
         resume: &resume,
         clock,
@@ -112,8 +112,8 @@ extern "C" fn run(plan: &mut Plan<'_>) -> i32 {
 }
 
 fn prepare(plan: &mut Plan<'_>) -> Result<(), Failure> {
-    let [user, pid, ..] = number::NAMESPACES;
-    call::enter(plan.user, user).at(Step::User)?;
+    let [pid, ..] = number::NAMESPACES;
+    call::enter(plan.first, number::USER_AND_NETWORK).at(Step::User)?;
     call::enter(plan.pid, pid).at(Step::Pid)?;
     plan.clock.lap(Lap::Helper);
     // SAFETY: A has one thread, and the copy gets its own memory; A goes on to its end.

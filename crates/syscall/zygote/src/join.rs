@@ -68,14 +68,8 @@ pub fn keep_control(request: &Request<'_>) -> call::Result<()> {
 
 /// The namespaces that C is not in yet, and their steps.
 fn enter_namespaces(request: &Request<'_>) -> Result<(), Failure> {
-    const STEPS: [Step; 5] = [
-        Step::Mount,
-        Step::Network,
-        Step::Ipc,
-        Step::Uts,
-        Step::CgroupNames,
-    ];
-    let namespaces = request.namespaces.iter().zip(NAMESPACES).skip(2);
+    const STEPS: [Step; 4] = [Step::Mount, Step::Ipc, Step::Uts, Step::CgroupNames];
+    let namespaces = request.namespaces.iter().zip(NAMESPACES).skip(1);
     for ((namespace, flag), step) in namespaces.zip(STEPS) {
         call::enter(*namespace, flag).at(step)?;
     }

@@ -58,15 +58,16 @@ pub const RSEQ_SIGNATURE: usize = 0x5305_3053;
 pub const RSEQ_SIGNATURE: usize = 0xD428_BC00;
 
 /// The namespaces' flags (`CLONE_NEW*`), in the order of [`crate::message::NAMESPACES`].
-pub const NAMESPACES: [usize; 7] = [
-    0x1000_0000,
+pub const NAMESPACES: [usize; 5] = [
     0x2000_0000,
     0x0002_0000,
-    0x4000_0000,
     0x0800_0000,
     0x0400_0000,
     0x0200_0000,
 ];
+
+/// `CLONE_NEWUSER` and `CLONE_NEWNET`.
+pub const USER_AND_NETWORK: usize = 0x1000_0000 | 0x4000_0000;
 
 /// `EINTR`.
 pub const EINTR: i32 = 4;

@@ -94,10 +94,12 @@ impl Packet {
     pub fn request(&self) -> Option<Request<'_>> {
         let received = Received::decode(self.bytes.get(..self.length)?)?;
         let descriptors = self.descriptors.get(..self.count)?;
-        let (namespaces, rest) = descriptors.split_first_chunk()?;
+        let (first, rest) = descriptors.split_first()?;
+        let (namespaces, rest) = rest.split_first_chunk()?;
         let (control, entrances) = rest.split_last()?;
         (entrances.len() == received.entrances()).then_some(Request {
             received,
+            first: *first,
             namespaces,
             entrances,
             control: *control,
@@ -138,6 +140,8 @@ fn halves(word: u64) -> [i32; 2] {
 pub struct Request<'a> {
     /// What is asked.
     pub received: Received<'a>,
+    /// The sandbox's first process.
+    pub first: i32,
     /// The sandbox's namespaces, in the order of [`NAMESPACES`].
     pub namespaces: &'a [i32; NAMESPACES.len()],
     /// The sandbox's cgroups' entrances.

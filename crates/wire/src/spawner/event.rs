@@ -41,6 +41,8 @@ pub enum Refusal {
     NoFreezer,
     /// It did not stand still in time; it goes on.
     TooSlow,
+    /// The zygote is not there, or did not answer in time and was ended.
+    NoZygote,
     /// Linux refused; it goes on.
     Linux(Failure),
 }
@@ -195,6 +197,29 @@ pub enum Event {
     /// What was asked for was not done; the sandbox is as it was.
     Refused {
         /// Its slot.
+        slot: u32,
+        /// Why.
+        why: Refusal,
+    },
+    /// A zygote takes orders.
+    ZygoteReady {
+        /// Its slot.
+        slot: u32,
+        /// Steps and their lengths in microseconds.
+        phases: Vec<(String, u64)>,
+    },
+    /// A zygote's copy is a process of the sandbox; what it says comes on its control socket.
+    Joined {
+        /// The sandbox's slot.
+        slot: u32,
+        /// Its process id inside the sandbox.
+        pid: u32,
+        /// Steps and their lengths in microseconds.
+        phases: Vec<(String, u64)>,
+    },
+    /// No copy joined; the sandbox is as it was.
+    NotJoined {
+        /// The sandbox's slot.
         slot: u32,
         /// Why.
         why: Refusal,

@@ -22,7 +22,8 @@ pub enum Step {
     Request = 0,
     /// Making the helper that enters the user namespace.
     Helper = 1,
-    /// Entering the user namespace: the zygote's user did not create it, or it has gone.
+    /// Entering the user and network namespaces: the zygote's user did not create the former, or that
+    /// which the latter belongs to, or the sandbox has ended.
     User = 2,
     /// Entering the pid namespace.
     Pid = 3,
@@ -36,44 +37,44 @@ pub enum Step {
     Cgroup = 7,
     /// Entering the mount namespace.
     Mount = 8,
-    /// Entering the network namespace.
-    Network = 9,
     /// Entering the IPC namespace.
-    Ipc = 10,
+    Ipc = 9,
     /// Entering the namespace of host names.
-    Uts = 11,
+    Uts = 10,
     /// Entering the cgroup namespace.
-    CgroupNames = 12,
+    CgroupNames = 11,
     /// Setting the resource limits.
-    Limits = 13,
+    Limits = 12,
     /// Becoming the user.
-    Identity = 14,
+    Identity = 13,
     /// Narrowing the bounding set.
-    Bounding = 15,
+    Bounding = 14,
     /// Loading the system-call filter.
-    Filter = 16,
+    Filter = 15,
     /// Giving up the capabilities.
-    Capabilities = 17,
+    Capabilities = 16,
     /// Placing the descriptors; the sandbox has no `/dev/null`.
-    Descriptors = 18,
+    Descriptors = 17,
     /// Entering the working directory.
-    Directory = 19,
+    Directory = 18,
     /// Resetting what else a zygote's process inherits.
-    Reset = 20,
+    Reset = 19,
 }
 
 /// What every step is for, by its number.
-const STEPS: [(Step, &str); 21] = [
+const STEPS: [(Step, &str); 20] = [
     (Step::Request, "understand the request"),
     (Step::Helper, "make a helper"),
-    (Step::User, "enter the sandbox's user namespace"),
+    (
+        Step::User,
+        "enter the sandbox's user and network namespaces",
+    ),
     (Step::Pid, "enter the sandbox's pid namespace"),
     (Step::Copy, "copy the zygote into the sandbox"),
     (Step::Own, "make the process"),
     (Step::Session, "make a session"),
     (Step::Cgroup, "enter the sandbox's cgroups"),
     (Step::Mount, "enter the sandbox's mount namespace"),
-    (Step::Network, "enter the sandbox's network namespace"),
     (Step::Ipc, "enter the sandbox's ipc namespace"),
     (Step::Uts, "enter the sandbox's uts namespace"),
     (Step::CgroupNames, "enter the sandbox's cgroup namespace"),

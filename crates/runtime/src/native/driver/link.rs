@@ -124,12 +124,18 @@ fn answer(entry: &mut Entry, reply: Reply) {
 }
 
 fn refuse(shared: &Shared, request: &Request, error: ChannelError) {
-    let slot = match request {
-        Request::Create(create) => create.slot,
+    let (slot, joins) = match request {
+        Request::Create(create) => (create.slot, false),
+        Request::Zygote(zygote) => (zygote.slot, false),
+        Request::Join(join) => (join.slot, true),
         _ => return,
     };
-    if let Some(entry) = shared.slots().entries.get_mut(&slot) {
-        answer(entry, Err(DriverError::TooLarge(error)));
+    let mut slots = shared.slots();
+    match slots.entries.get_mut(&slot) {
+        // Whoever waits for it hears that it is dropped.
+        Some(entry) if joins => drop(entry.joining.take()),
+        Some(entry) => answer(entry, Err(DriverError::TooLarge(error))),
+        None => {}
     }
 }
 
@@ -154,6 +160,9 @@ fn dispatch(shared: &Shared, event: Event, descriptors: Vec<OwnedFd>) {
         | Event::DeadlineSet { slot }
         | Event::Noted { slot }
         | Event::Refused { slot, .. }
+        | Event::ZygoteReady { slot, .. }
+        | Event::Joined { slot, .. }
+        | Event::NotJoined { slot, .. }
         | Event::Gone { slot, .. } => *slot,
     };
     let mut slots = shared.slots();
@@ -207,6 +216,13 @@ fn dispatch(shared: &Shared, event: Event, descriptors: Vec<OwnedFd>) {
             match event {
                 Event::Frozen { .. } | Event::Paused { .. } => _ = entry.paused.send_replace(true),
                 Event::Thawed { .. } => _ = entry.paused.send_replace(false),
+                Event::Joined { .. } | Event::NotJoined { .. } => {
+                    if let Some(joining) = entry.joining.take() {
+                        // Whoever waited may have gone away meanwhile.
+                        let _ = joining.send(Ok((event, descriptors)));
+                    }
+                    return;
+                }
                 _ => {}
             }
             if !matches!(event, Event::Paused { .. }) {

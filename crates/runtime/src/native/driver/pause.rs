@@ -42,7 +42,7 @@ impl PauseError {
             Refusal::NotFrozen => Self::NotPaused,
             Refusal::NoFreezer => Self::NoFreezer,
             Refusal::TooSlow => Self::Timeout(within),
-            Refusal::NotRunning => Self::Driver(DriverError::Ended),
+            Refusal::NotRunning | Refusal::NoZygote => Self::Driver(DriverError::Ended),
             Refusal::Linux(failure) => {
                 let errno = errno_of(&failure).unwrap_or(Errno::IO);
                 Self::Step(failure, errno)

@@ -2,10 +2,11 @@
 
 use super::DriverError;
 use crate::native::identity::Identity;
-use crate::programs;
+use crate::{programs, zygote};
 use rustix::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
+use soulbox_wire::spawner::pack;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -29,6 +30,20 @@ pub(super) fn sealed_program(name: &str, bytes: &[u8]) -> Result<OwnedFd, Errno>
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     rustix::fs::fcntl_add_seals(&program, seals)?;
     Ok(program)
+}
+
+/// The files of a zygote as a spawner takes them, in memory where nobody can change them.
+///
+/// # Errors
+/// Linux's own.
+pub fn zygote_files() -> Result<OwnedFd, Errno> {
+    let files = zygote::files();
+    let files: Vec<_> = files
+        .iter()
+        .map(|(path, content)| (*path, &**content))
+        .collect();
+    let packed = pack(&files).ok_or(Errno::FBIG)?;
+    sealed_program("soulbox-zygote", &packed)
 }
 
 /// A spawner's process.

@@ -233,7 +233,7 @@ impl Slot {
         })
     }
 
-    async fn ask(&mut self, request: Request, descriptors: Vec<OwnedFd>) -> Reply {
+    pub(super) async fn ask(&mut self, request: Request, descriptors: Vec<OwnedFd>) -> Reply {
         let (reply, waiting) = oneshot::channel();
         {
             let mut slots = self.shared.slots();

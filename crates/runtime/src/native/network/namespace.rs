@@ -4,7 +4,7 @@
 //! so that only a single-threaded program, or a thread of its own, should make them.
 
 use super::address::Ends;
-use super::link;
+use super::{link, owned};
 use crate::native::step::{Step, StepError};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, Mode, OFlags};
@@ -111,13 +111,25 @@ impl Host {
     }
 }
 
-/// Makes a network namespace: with a link and a resolver when `ends` are given, else with its
+/// Makes a network namespace, of the caller's user namespace, or of a fresh one of the user `owner`'s
+/// (a host id; see `owned`): with a link and a resolver when `ends` are given, else with its
 /// loopback only. When a step fails, everything is given back.
 ///
 /// # Errors
 /// The step that Linux refused.
-pub fn create(host: &Host, ends: Option<&Ends>) -> Result<NetworkNamespace, StepError> {
-    new_network_namespace().step(|| "make a network namespace".to_owned())?;
+pub fn create(
+    host: &Host,
+    ends: Option<&Ends>,
+    owner: Option<u32>,
+) -> Result<NetworkNamespace, StepError> {
+    match owner {
+        None => new_network_namespace().step(|| "make a network namespace".to_owned())?,
+        Some(owner) => {
+            let namespace = owned::create(owner)?;
+            enter_network_namespace(namespace.as_fd())
+                .step(|| "enter the new network namespace".to_owned())?;
+        }
+    }
     host.inside(|| {
         let namespace = own().step(|| "open the new network namespace".to_owned())?;
         set_all(&SYSCTLS)?;

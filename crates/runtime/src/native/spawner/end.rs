@@ -39,6 +39,7 @@ impl Spawner {
 
     /// Gives back what a sandbox had, whose first process has ended or never was.
     pub(super) fn give_back(&mut self, slot: u32) {
+        self.forsake(slot);
         let Some(mut sandbox) = self.sandboxes.remove(&slot) else {
             return;
         };
@@ -101,7 +102,9 @@ impl Spawner {
 
     pub(super) fn next_deadline(&self) -> Option<Timespec> {
         let overdue = self.sandboxes.values().filter_map(Sandbox::deadline);
-        let next = overdue.chain(self.next_look()).min()?;
+        let zygotes = self.sandboxes.values().filter_map(|s| s.broker.as_ref());
+        let joins = zygotes.filter_map(super::Broker::deadline);
+        let next = overdue.chain(joins).chain(self.next_look()).min()?;
         let wait = next.saturating_duration_since(Instant::now());
         Timespec::try_from(wait).ok()
     }

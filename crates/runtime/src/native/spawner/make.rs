@@ -14,7 +14,7 @@ impl Spawner {
             return self.refuse(slot, "make a slot that is taken", Errno::BUSY);
         }
         let made = self.journal.taken(slot, network);
-        match made.and_then(|()| self.builder.make_slot(slot, network)) {
+        match made.and_then(|()| self.builder.make_slot(slot, network, None)) {
             Ok(mut sandbox) => {
                 let event = Event::SlotReady {
                     slot,
@@ -46,7 +46,10 @@ impl Spawner {
             }
             None => {
                 let taken = self.journal.taken(slot, create.network);
-                taken.and_then(|()| self.builder.make_slot(slot, create.network))
+                taken.and_then(|()| {
+                    let joined_by = create.joinable.then_some(create.owner);
+                    self.builder.make_slot(slot, create.network, joined_by)
+                })
             }
         };
         let created = sandbox.and_then(|mut sandbox| {
@@ -78,6 +81,7 @@ impl Spawner {
                 let _ = epoll::add(&self.poll, descriptor, source.pack(), epoll::EventFlags::IN);
             }
         }
+        self.watch_broker(slot, sandbox);
     }
 
     /// A child says that it is built, or why not; or it closed the channel by becoming the agent.

@@ -6,7 +6,7 @@ use crate::terminal::{self, Progress};
 use soulbox_control::Control;
 use soulbox_image::progress::BuildEvent;
 use soulbox_image::recipe::Recipe;
-use soulbox_model::{Isolation, NetworkMode, SandboxSpec, TemplateName};
+use soulbox_model::{Isolation, NetworkMode, SandboxSpec, TeamId, TemplateName};
 use soulbox_node::template::{TemplateError, TemplateStore};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -89,13 +89,15 @@ fn keep_ready(control: &Control) {
     let run = run.map(|template| (template, NetworkMode::None));
     let kinds: HashSet<_> = [usual, run].into_iter().flatten().collect();
     for (template, network) in kinds {
-        control.node().keep_ready(SandboxSpec {
+        let spec = SandboxSpec {
             template,
             isolation: Isolation::Namespace,
             limits: control.settings().sandbox.limits(),
             network,
             mounts: Vec::new(),
-        });
+        };
+        let team = TeamId::default_team();
+        control.node().keep_ready(spec, Some(team));
     }
 }
 

@@ -34,7 +34,8 @@ pub(super) async fn work(global: &Global, args: &Args) -> Result<(), Failure> {
         parked: 1,
     };
     let node = bed::start(global, ready).await?;
-    node.keep_ready(bed::spec(&node, &args.common.template, NetworkMode::None)?);
+    let spec = bed::spec(&node, &args.common.template, NetworkMode::None)?;
+    node.keep_ready(spec, None);
     terminal::print("ready")?;
     let mut orders = orders();
     let mut kept = None;

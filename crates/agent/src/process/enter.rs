@@ -1,0 +1,118 @@
+//! Having an interpreter that is there already run a script, in place of starting one.
+
+use crate::account::Account;
+use crate::process::spawn::{Spawned, Wiring, environment, wire_up, working_directory};
+use crate::state::Agent;
+use crate::supply::Forked;
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io::IoSlice;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use serde::Serialize;
+use soulbox_wire::connect::{Code, RpcError};
+use soulbox_wire::envd::process::ProcessConfig;
+use std::collections::BTreeMap;
+use std::io;
+use std::mem::MaybeUninit;
+use tokio::io::Interest;
+
+/// What an interpreter is told: 4 bytes of length, big-endian, and this as JSON, with its standard
+/// input, output and error beside the first byte.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "script")]
+struct Script<'a> {
+    path: &'a str,
+    argv: &'a [String],
+    env: &'a BTreeMap<String, String>,
+    cwd: &'a str,
+}
+
+/// Whether an interpreter's copy can stand in for the program of `config`: a script with its
+/// arguments, and no option before it.
+pub(crate) fn is_script(config: &ProcessConfig) -> bool {
+    let script = config.args.first();
+    script.is_some_and(|script| !script.starts_with('-') && !script.is_empty())
+}
+
+/// Runs the script of `config` in `forked`, on pipes.
+pub(crate) async fn enter(
+    agent: &Agent,
+    account: &Account,
+    config: &ProcessConfig,
+    wiring: Wiring,
+    forked: Forked,
+) -> Result<Spawned, RpcError> {
+    let directory = working_directory(agent, account, config.cwd.as_deref())?;
+    let variables = environment(agent, account, &config.envs);
+    let (ends, input, outputs) = wire_up(account, wiring)?;
+    let stdin = ends.stdin.as_ref().map_or(agent.null.as_fd(), AsFd::as_fd);
+    let stderr = ends
+        .stderr
+        .as_ref()
+        .map_or(ends.stdout.as_fd(), AsFd::as_fd);
+    let script = Script {
+        path: config.args.first().map_or("", String::as_str),
+        argv: config.args.get(1..).unwrap_or_default(),
+        env: &variables,
+        cwd: &directory.to_string_lossy(),
+    };
+    let sent = tell(&forked, &script, [stdin, ends.stdout.as_fd(), stderr]).await;
+    sent.map_err(|error| {
+        let message = format!(
+            "the interpreter that was to run '{}' ended: {error}",
+            config.cmd
+        );
+        RpcError::new(Code::Unavailable, message)
+    })?;
+    Ok(Spawned {
+        pid: forked.pid,
+        input,
+        outputs,
+    })
+}
+
+async fn tell(forked: &Forked, script: &Script<'_>, stdio: [BorrowedFd<'_>; 3]) -> io::Result<()> {
+    let json = serde_json::to_vec(script)?;
+    let length = u32::try_from(json.len()).map_err(io::Error::other)?;
+    let frame = [&length.to_be_bytes()[..], &json].concat();
+    let mut left = frame.as_slice();
+    let mut beside: &[BorrowedFd<'_>] = &stdio;
+    while !left.is_empty() {
+        let send = || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if !beside.is_empty() {
+                control.push(SendAncillaryMessage::ScmRights(beside));
+            }
+            let parts = [IoSlice::new(left)];
+            Ok(sendmsg(
+                &forked.control,
+                &parts,
+                &mut control,
+                SendFlags::NOSIGNAL,
+            )?)
+        };
+        let sent = forked.control.async_io(Interest::WRITABLE, send).await?;
+        // They went along with the first bytes.
+        beside = &[];
+        left = left.get(sent..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_script_with_its_arguments_can_be_taken_over() {
+        let with = |args: &[&str]| ProcessConfig {
+            cmd: "python3".to_owned(),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            ..ProcessConfig::default()
+        };
+        assert!(is_script(&with(&["/home/user/main.py", "-x"])));
+        for other in [&[][..], &["-c", "1"], &["-"], &[""], &["-m", "site"]] {
+            assert!(!is_script(&with(other)), "{other:?}");
+        }
+    }
+}
