@@ -337,7 +337,7 @@ fn what_is_documented_answers_and_the_page_and_the_figures_are_told() {
         r#"http_requests_total{surface="e2b",method="POST",status="2xx"} 1"#,
         "vm_creation_duration_seconds_count 1",
         r#"soulbox_control_sandboxes{state="running"} 1"#,
-        r#"soulbox_node_pool_wanted{pool="parked"} 1"#,
+        r#"soulbox_node_pool_wanted{pool="parked"} 2"#,
         r#"soulbox_gateway_errors_total{kind="unauthorized"}"#,
         "# EOF",
     ] {

@@ -18,7 +18,7 @@
 //! | users, paths, times, random names, bounds | `account`, `path`, `calendar`, `random`, `limits` |
 //! | `process.Process` | `process` |
 //! | commands whose output the host keeps | `commands` |
-//! | copies of the host's zygote | `supply` |
+//! | copies of the host's zygote, and whether they fit still | `supply`, `packages` |
 //! | `filesystem.Filesystem` | `filesystem`, `watch` |
 //! | `/files`, `/files/compose` | `files` |
 //! | contexts of code, on the virtual port 49999 | `kernels` |
@@ -36,6 +36,7 @@ mod filesystem;
 pub mod fuzz;
 mod kernels;
 mod limits;
+mod packages;
 mod path;
 mod process;
 mod random;

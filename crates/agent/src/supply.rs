@@ -4,6 +4,7 @@
 
 use crate::account::Account;
 use crate::limits;
+use crate::packages;
 use crate::state::Agent;
 use rustix::fd::OwnedFd;
 use rustix::net::RecvFlags;
@@ -16,7 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
@@ -39,10 +40,21 @@ pub(crate) struct Forked {
 }
 
 /// What waits, and the connection on which more is asked for.
-#[derive(Default)]
 pub(crate) struct Supply {
+    /// When the sandbox began, or was restored: its packages were the template's then.
+    began: SystemTime,
     waiting: RefCell<VecDeque<Forked>>,
     wants: RefCell<Option<Rc<Wants>>>,
+}
+
+impl Default for Supply {
+    fn default() -> Self {
+        Self {
+            began: SystemTime::now(),
+            waiting: RefCell::default(),
+            wants: RefCell::default(),
+        }
+    }
 }
 
 /// What was asked for on one connection.
@@ -57,8 +69,11 @@ struct Wants {
 
 impl Supply {
     /// A process of `account` that waits, or one that the host supplies now; none where there is no
-    /// host that does.
+    /// host that does, or where packages were installed that a copy might not have.
     pub(crate) async fn take(&self, account: &Account) -> Option<Forked> {
+        if packages::changed_since(self.began, &account.home) {
+            return None;
+        }
         loop {
             let waiting = self.waiting.borrow_mut().pop_front();
             match waiting {

@@ -207,6 +207,7 @@ impl Control {
         let mut birth = Birth::default();
         birth.variables = variables(&birth.id, &asked);
         birth.team = Some(team.clone());
+        birth.runs_script = true;
         let record = self.record(team.clone(), birth.id.clone(), &asked);
         birth.deadline = Some(crate::life::deadline(&record));
         self.place(&record)?;

@@ -131,6 +131,9 @@ pub struct Birth {
     pub deadline: Option<Deadline>,
     /// Whose it is: sandboxes of one team and template share a zygote; without a team there is none.
     pub team: Option<TeamId>,
+    /// Whether it is made to run a script, for which a zygote is worth while also where the template has
+    /// no kernels: sandboxes of one zygote share what Linux counts for the owner of a user namespace.
+    pub runs_script: bool,
 }
 
 impl Default for Birth {
@@ -144,6 +147,7 @@ impl Default for Birth {
             variables: BTreeMap::new(),
             deadline: None,
             team: None,
+            runs_script: false,
         }
     }
 }
@@ -234,12 +238,9 @@ impl Node {
         core.check_walls(spec.network).await?;
         let limit = core.settings.spawner.create_timeout;
         // What was begun is given back when this is dropped.
-        let waiting = tokio::time::timeout(
-            limit,
-            core.take_or_make(&self.pools, &spec, birth.team.as_ref()),
-        )
-        .await
-        .map_err(|_| CreateError::Timeout(limit))??;
+        let waiting = tokio::time::timeout(limit, core.take_or_make(&self.pools, &spec, &birth))
+            .await
+            .map_err(|_| CreateError::Timeout(limit))??;
         core.hand_out(waiting, spec, birth, promise, begin).await
     }
 

@@ -94,7 +94,7 @@ impl Pools {
                 let (core, kind) = (Arc::clone(&core), Arc::clone(&kind));
                 async move {
                     core.calm.come().await;
-                    let zygote = core.zygote(&kind.spec, kind.team.as_ref()).await?;
+                    let zygote = core.zygote(&kind.spec, kind.team.as_ref(), true).await?;
                     let mut waiting = core.make(None, &kind.spec, zygote, stop_at).await?;
                     if stop_at == StopAt::Running
                         && let Err(error) = waiting.supply_ahead(&core).await

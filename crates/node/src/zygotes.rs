@@ -78,15 +78,15 @@ pub(crate) struct Zygotes {
 }
 
 impl Zygotes {
-    /// The zygote for a team's sandboxes of a template; begins to start it when there is none. None
-    /// where the template has none, or none can be had.
+    /// The zygote for a team's sandboxes of a template; begins to start it, as `recipe`
+    /// says, when there is none. None where none can be had.
     pub(crate) async fn of(
         &self,
         core: &Core,
         team: &TeamId,
         template: &Arc<Template>,
+        recipe: &Recipe,
     ) -> Option<Arc<Zygote>> {
-        let recipe = template.record.zygote.as_ref()?;
         let settings = &core.settings().zygote;
         // Nobody else may give a zygote a uid of its own.
         if !settings.enabled || !core.may_connect() {

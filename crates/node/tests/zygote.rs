@@ -23,15 +23,60 @@ print(sys.stdin.read(), file=sys.stderr)
 sys.exit(7)
 "#;
 
-fn birth() -> Birth {
-    Birth {
-        team: Some(TeamId::default_team()),
-        ..Birth::default()
-    }
+async fn create(node: &Node) -> Sandbox {
+    create_for(node, &TeamId::default_team()).await
 }
 
-async fn create(node: &Node) -> Sandbox {
-    node.create_as(spec(node), birth()).await.unwrap()
+async fn create_for(node: &Node, team: &TeamId) -> Sandbox {
+    let birth = Birth {
+        team: Some(team.clone()),
+        runs_script: true,
+        ..Birth::default()
+    };
+    node.create_as(spec(node), birth).await.unwrap()
+}
+
+/// Runs a script until a copy runs it: until the zygote is ready, interpreters start cold.
+async fn copy(sandbox: &Sandbox, text: &str) -> String {
+    let text = format!("{WHO}{text}");
+    for _ in 0..100 {
+        let output = script(sandbox, &text).await;
+        if let Some(rest) = output.stdout.strip_prefix("copy\n") {
+            return rest.to_owned();
+        }
+        assert!(output.stdout.starts_with("started\n"), "{output:?}");
+    }
+    panic!("no copy came");
+}
+
+/// Tells a copy from a started program.
+const WHO: &str = r#"
+words = open("/proc/self/cmdline").read()
+print("copy" if "zygote" in words else "started")
+"#;
+
+/// What must differ between copies, and the hash seed, which cannot.
+const DRAW: &str = r#"
+import random, ssl, uuid, os, tempfile, multiprocessing
+drawn = [random.random(), uuid.uuid1(), uuid.uuid4(), ssl.RAND_bytes(8), os.urandom(8)]
+drawn += [tempfile.mktemp(), multiprocessing.current_process().authkey.hex()]
+print("|".join(map(str, drawn)), hash("seed"), sep="\n")
+"#;
+
+/// The zygotes of this process's engines, by their parents, the spawners.
+fn zygotes() -> Vec<u32> {
+    let me = std::process::id();
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    };
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let all = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let zygote = |pid: &u32| {
+        let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.contains("/run/soulbox/zygote.py") && parent(*pid).and_then(parent) == Some(me)
+    };
+    all.filter(zygote).collect()
 }
 
 /// Runs a script as a copy may run it.
@@ -65,23 +110,26 @@ async fn a_script_runs_in_a_copy_as_in_a_program_of_its_own() {
     let place = Place::new();
     let node = place.node(&[]).await;
     let sandbox = create(&node).await;
-    // Until it is ready, interpreters start cold, and are the measure.
-    let mut outputs = Vec::new();
-    for _ in 0..20 {
-        let output = script(&sandbox, LOOK).await;
-        assert_eq!(output.code, Some(7), "{output:?}");
-        outputs.push(output);
-        if outputs.last().unwrap().stdout.starts_with("copy") {
-            break;
-        }
-    }
-    let copy = outputs.pop().unwrap();
+    let cold = script(&sandbox, LOOK).await;
+    copy(&sandbox, "").await;
+    let warm = script(&sandbox, LOOK).await;
     assert_eq!(
-        copy.stdout,
-        "copy 1000 /home/user\n['-x'] hallo /home/user __main__\n0000000000000000 0 1\n['0', '1', '2'] 4\n",
-        "{copy:?}"
+        (warm.code, warm.stderr.as_str()),
+        (Some(7), "\n"),
+        "{warm:?}"
     );
-    assert_eq!(copy.stderr, "\n");
+    assert_eq!(
+        (cold.code, &cold.stderr),
+        (warm.code, &warm.stderr),
+        "{cold:?}"
+    );
+    let rest = |output: &Output| output.stdout.split_once(' ').unwrap().1.to_owned();
+    assert_eq!(rest(&cold), rest(&warm));
+    assert_eq!(
+        warm.stdout,
+        "copy 1000 /home/user\n['-x'] hallo /home/user __main__\n0000000000000000 0 1\n['0', '1', '2'] 4\n",
+        "{warm:?}"
+    );
     sandbox.destroy().await;
     node.stop().await;
 }
@@ -95,6 +143,105 @@ async fn a_parked_sandbox_has_a_copy_waiting() {
     let sandbox = create(&node).await;
     let output = script(&sandbox, LOOK).await;
     assert!(output.stdout.starts_with("copy"), "{output:?}");
+    sandbox.destroy().await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn copies_draw_numbers_of_their_own_and_teams_share_no_zygote() {
+    let place = Place::new();
+    let node = place.node(&[]).await;
+    let other: TeamId = "other".parse().unwrap();
+    let mut drawn = Vec::new();
+    for team in [&TeamId::default_team(), &TeamId::default_team(), &other] {
+        let sandbox = create_for(&node, team).await;
+        let output = copy(&sandbox, DRAW).await;
+        let (numbers, seed) = output.trim().split_once('\n').unwrap();
+        let numbers: Vec<_> = numbers.split('|').map(str::to_owned).collect();
+        drawn.push((numbers, seed.to_owned()));
+        sandbox.destroy().await;
+    }
+    for (first, second) in [(0, 1), (0, 2), (1, 2)] {
+        let pairs = drawn[first].0.iter().zip(&drawn[second].0);
+        for (one, another) in pairs {
+            assert_ne!(one, another, "{drawn:?}");
+        }
+    }
+    assert_eq!(drawn[0].1, drawn[1].1, "one zygote has one hash seed");
+    assert_ne!(drawn[0].1, drawn[2].1, "two teams have two zygotes");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_zygote_that_is_killed_is_missed_by_nobody() {
+    let place = Place::new();
+    let node = place.node(&[]).await;
+    let before = create(&node).await;
+    copy(&before, "").await;
+    let [zygote] = zygotes()[..] else {
+        panic!("{:?}", zygotes());
+    };
+    let pid = rustix::process::Pid::from_raw(i32::try_from(zygote).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let output = script(&before, WHO).await;
+    assert!(
+        matches!(&*output.stdout, "started\n" | "copy\n"),
+        "{output:?}"
+    );
+    // The spawner hears of it in its turn; then there is another one.
+    let after = loop {
+        let after = create(&node).await;
+        if zygotes().iter().any(|pid| *pid != zygote) {
+            break after;
+        }
+        after.destroy().await;
+    };
+    copy(&after, "").await;
+    before.destroy().await;
+    after.destroy().await;
+    node.stop().await;
+    assert!(zygotes().is_empty(), "nothing of it is left");
+}
+
+#[tokio::test]
+async fn where_packages_were_installed_interpreters_start_anew() {
+    let place = Place::new();
+    let node = place.node(&[]).await;
+    let sandbox = create(&node).await;
+    copy(&sandbox, "").await;
+    let install = "mkdir -p ~/.local/lib/python3.11/site-packages";
+    assert_eq!(shell(&sandbox, "user", install).await.code, Some(0));
+    assert_eq!(script(&sandbox, WHO).await.stdout, "started\n");
+    sandbox.destroy().await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_inside_a_copy_is_the_sandboxs() {
+    let place = Place::new();
+    let node = place.node(&[]).await;
+    let sandbox = create(&node).await;
+    let look = r#"
+import os, resource
+print(open("/proc/self/cgroup").read().count("/\n"), len(open("/proc/self/cgroup").read().splitlines()))
+print(os.getgroups(), os.umask(0o22) == 0o22, resource.getrlimit(resource.RLIMIT_CORE))
+print(open("/proc/self/oom_score_adj").read().strip(), sorted(os.environ)[:2])
+print([p for p in os.listdir("/proc") if p.isdigit() and p not in ("1", str(os.getpid()))])
+status = open("/proc/self/status").read()
+print("Seccomp:\t2" in status, "Seccomp_filters:\t2" in status)
+"#;
+    let output = copy(&sandbox, look).await;
+    let plain = {
+        let command = format!("cat > /tmp/p.py <<'EOF'\n{look}\nEOF\npython3 /tmp/p.py");
+        shell(&sandbox, "user", &command).await.stdout
+    };
+    let lines: Vec<_> = output.lines().collect();
+    let started: Vec<_> = plain.lines().collect();
+    // Groups of cgroups, other groups, mask and limits are those of any program inside.
+    assert_eq!(lines[..2], started[..2], "{output}{plain}");
+    assert!(lines[2].starts_with("500 "), "{output}");
+    assert_eq!(lines[3], "[]", "{output}");
+    assert_eq!(lines[4], "True True", "{output}");
     sandbox.destroy().await;
     node.stop().await;
 }

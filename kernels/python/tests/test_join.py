@@ -181,7 +181,7 @@ print(json.dumps([ctypes.c_int.from_address(place.value).value == threading.get_
         dead = Sandbox(6)
         namespaces = dead.namespaces()
         dead.kill()
-        self.assertEqual(self.failed(self.one, namespaces=namespaces), (4, 12))
+        self.assertEqual(self.failed(self.one, namespaces=namespaces), (2, 3))
         shut, _ = pair = os.pipe()
         self.assertEqual(self.failed(self.one, entrances=[shut]), (7, 9))
         for fd in pair:
@@ -191,7 +191,7 @@ print(json.dumps([ctypes.c_int.from_address(place.value).value == threading.get_
         os.close(other)
         mixed[3] = os.dup(mixed[2])
         self.assertEqual(self.failed(self.one, namespaces=mixed), (8, 22))
-        self.assertEqual(self.failed(self.one, directory=b"/nowhere"), (19, 2))
+        self.assertEqual(self.failed(self.one, directory=b"/nowhere"), (18, 2))
         self.assertEqual([self.one.end()[1] for _ in range(3)], [1, 1, 1])
         self.assertEqual(self.run_script(self.one, "print(1)"), 1)
 

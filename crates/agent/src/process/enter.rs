@@ -11,8 +11,11 @@ use serde::Serialize;
 use soulbox_wire::connect::{Code, RpcError};
 use soulbox_wire::envd::process::ProcessConfig;
 use std::collections::BTreeMap;
+use std::ffi::{CStr, OsStr};
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use tokio::io::Interest;
 
 /// What an interpreter is told: 4 bytes of length, big-endian, and this as JSON, with its standard
@@ -42,6 +45,7 @@ pub(crate) async fn enter(
     forked: Forked,
 ) -> Result<Spawned, RpcError> {
     let directory = working_directory(agent, account, config.cwd.as_deref())?;
+    check_directory(&directory)?;
     let variables = environment(agent, account, &config.envs);
     let (ends, input, outputs) = wire_up(account, wiring)?;
     let stdin = ends.stdin.as_ref().map_or(agent.null.as_fd(), AsFd::as_fd);
@@ -68,6 +72,19 @@ pub(crate) async fn enter(
         input,
         outputs,
     })
+}
+
+/// A program that cannot be started there tells it as its own start does; one that runs already could
+/// not any more.
+fn check_directory(path: &CStr) -> Result<(), RpcError> {
+    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+    match path.is_dir() {
+        true => Ok(()),
+        false => {
+            let message = format!("cwd {path:?} is not a directory");
+            Err(RpcError::new(Code::InvalidArgument, message))
+        }
+    }
 }
 
 async fn tell(forked: &Forked, script: &Script<'_>, stdio: [BorrowedFd<'_>; 3]) -> io::Result<()> {

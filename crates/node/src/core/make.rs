@@ -68,8 +68,9 @@ impl Core {
         &self,
         pools: &Pools,
         spec: &SandboxSpec,
-        team: Option<&TeamId>,
+        birth: &Birth,
     ) -> Result<Waiting, CreateError> {
+        let team = birth.team.as_ref();
         // A resource limit cannot be changed any more once a sandbox is made. A cgroup's can, which is
         // enough for less than that.
         let fits = |kind: &Kind| {
@@ -91,7 +92,7 @@ impl Core {
                 return Ok(prepared);
             }
         }
-        let zygote = self.zygote(spec, team).await?;
+        let zygote = self.zygote(spec, team, birth.runs_script).await?;
         // Networks of those are nobody's: a zygote's copies cannot enter them.
         let slot = match (spec.network, &zygote) {
             (NetworkMode::None, None) => take_current(&pools.slots),
@@ -105,12 +106,19 @@ impl Core {
         &self,
         spec: &SandboxSpec,
         team: Option<&TeamId>,
+        runs_script: bool,
     ) -> Result<Option<Arc<Zygote>>, CreateError> {
         let Some(team) = team else {
             return Ok(None);
         };
         let template = self.trees.get(&spec.template).await?;
-        Ok(self.zygotes.of(self, team, &template).await)
+        let recipe = template.record.zygote.as_ref();
+        // What Linux counts for the owner of a user namespace, those of one zygote share: for a sandbox
+        // that gets no copy that would be a price for nothing.
+        match recipe.filter(|recipe| runs_script || recipe.kernels.is_some()) {
+            Some(recipe) => Ok(self.zygotes.of(self, team, &template, recipe).await),
+            None => Ok(None),
+        }
     }
 
     /// Makes a slot's network namespace and cgroups.
@@ -270,6 +278,7 @@ impl Core {
             variables,
             deadline,
             team: _,
+            runs_script: _,
         } = birth;
         environment.extend(variables);
         let variables = async {

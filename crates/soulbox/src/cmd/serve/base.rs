@@ -8,7 +8,6 @@ use soulbox_image::progress::BuildEvent;
 use soulbox_image::recipe::Recipe;
 use soulbox_model::{Isolation, NetworkMode, SandboxSpec, TeamId, TemplateName};
 use soulbox_node::template::{TemplateError, TemplateStore};
-use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -84,11 +83,15 @@ fn keep_ready(control: &Control) {
         true => NetworkMode::Internet,
         false => NetworkMode::None,
     };
-    let usual = control.template(BASE).map(|base| (base, network));
+    // A zygote is one team's, so what its copies wait in is.
+    let team = TeamId::default_team();
+    let usual = control.template(BASE).map(|base| (base, network, None));
+    let interpreter = control.template(INTERPRETER);
+    let interpreter = interpreter.map(|template| (template, network, Some(team.clone())));
     let run = control.template_of_run(None);
-    let run = run.map(|template| (template, NetworkMode::None));
-    let kinds: HashSet<_> = [usual, run].into_iter().flatten().collect();
-    for (template, network) in kinds {
+    let run = run.map(|template| (template, NetworkMode::None, Some(team)));
+    let kinds = [usual.ok(), interpreter.ok(), run.ok()];
+    for (template, network, team) in kinds.into_iter().flatten() {
         let spec = SandboxSpec {
             template,
             isolation: Isolation::Namespace,
@@ -96,8 +99,7 @@ fn keep_ready(control: &Control) {
             network,
             mounts: Vec::new(),
         };
-        let team = TeamId::default_team();
-        control.node().keep_ready(spec, Some(team));
+        control.node().keep_ready(spec, team);
     }
 }
 
