@@ -1,6 +1,6 @@
 //! Copies of a zygote in sandboxes.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 #[path = "support/mod.rs"]
 mod support;
