@@ -64,3 +64,10 @@ scripts! { run_cells:
 scripts! { run_cells_by_names:
     interpreter_javascript_1_5: Client::JavaScriptInterpreter("1.5.1") => [cells_first]
 }
+
+// Its template takes some minutes to build.
+#[test]
+#[ignore = "long: ./test --all runs it"]
+fn interpreter_full() {
+    script::run_full(Client::PythonInterpreter("2.11.5"), "cells_full");
+}

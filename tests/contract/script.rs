@@ -17,6 +17,11 @@ pub(crate) fn run_cells(client: Client, name: &str) {
     run_on(&Server::start_interpreter(false), client, name);
 }
 
+/// Runs a script to its end, against such a server that has all languages.
+pub(crate) fn run_full(client: Client, name: &str) {
+    run_on(&Server::start_full(), client, name);
+}
+
 /// Runs an example to its end, with these arguments, against such a server, and gives what it printed.
 pub(crate) fn run_example(client: Client, name: &str, arguments: &[&Path]) -> String {
     let server = Server::start_interpreter(false);

@@ -33,8 +33,19 @@ impl Server {
 
     /// Starts one that has the template of the code interpreter.
     pub(crate) fn start_interpreter(encrypted: bool) -> Self {
+        let templates = [templates::BASE, templates::INTERPRETER];
+        Self::start_of(&templates, encrypted)
+    }
+
+    /// Starts one that has the template with all languages, too.
+    pub(crate) fn start_full() -> Self {
+        let templates = [templates::BASE, templates::INTERPRETER, templates::FULL];
+        Self::start_of(&templates, false)
+    }
+
+    fn start_of(templates: &[&str], encrypted: bool) -> Self {
         let soulbox = Soulbox::new();
-        templates::share(&soulbox, &[templates::BASE, templates::INTERPRETER]);
+        templates::share(&soulbox, templates);
         let variables: &[(&str, &Path)] = match encrypted {
             true => &[(TLS_LISTEN.0, TLS_LISTEN.1.as_ref())],
             false => &[],

@@ -1,5 +1,6 @@
 //! The kernels' own suites, run where kernels run: in the template that has them, with its Python, its Node.js and its
-//! libraries. Each takes about half a minute, most of which it waits.
+//! libraries. Each takes about half a minute, most of which it waits. Java's is in `./test --all` alone, for its template
+//! takes some minutes to build.
 
 use soulbox_tests::{Soulbox, templates};
 use std::path::Path;
@@ -7,20 +8,26 @@ use std::path::Path;
 /// Puts the suites of the checkout beside a copy of the kernels in the template, which are of the same files.
 const PREPARE: &str = "set -e\n\
     cp -r /usr/lib/soulbox/kernels /tmp/\n\
-    for suite in python/tests bash/tests javascript/test; do cp -r /mnt/$suite /tmp/kernels/${suite%/*}/; done\n\
+    for suite in python/tests bash/tests javascript/test java/tests; do\n\
+        [ ! -e /tmp/kernels/${suite%/*} ] || cp -r /mnt/$suite /tmp/kernels/${suite%/*}/\n\
+    done\n\
     cd /tmp/kernels\n";
 
-/// Runs the suite of a kernel in a sandbox.
-fn pass(command: &str) {
+/// The template of most kernels, behind that which it is made from.
+const USUAL: [&str; 2] = [templates::BASE, templates::INTERPRETER];
+
+/// Runs the suite of a kernel in a sandbox of the last of these templates.
+fn pass(made: &[&str], command: &str) {
     let soulbox = Soulbox::new();
-    templates::share(&soulbox, &[templates::BASE, templates::INTERPRETER]);
+    templates::share(&soulbox, made);
+    let template = made.last().copied().unwrap_or_default();
     let kernels = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels");
     let kernels = format!("{}:/mnt:ro", kernels.display());
     let script = format!("{PREPARE}{command}");
     let arguments = [
         "run",
         "-t",
-        templates::INTERPRETER,
+        template,
         "--memory",
         "1G",
         "--timeout",
@@ -45,15 +52,30 @@ fn pass(command: &str) {
 
 #[test]
 fn python_passes_its_suite() {
-    pass("cd python && python3 -m unittest discover -t . -s tests");
+    pass(
+        &USUAL,
+        "cd python && python3 -m unittest discover -t . -s tests",
+    );
 }
 
 #[test]
 fn bash_passes_its_suite() {
-    pass("cd bash && python3 -m unittest discover -t . -s tests");
+    pass(
+        &USUAL,
+        "cd bash && python3 -m unittest discover -t . -s tests",
+    );
 }
 
 #[test]
 fn javascript_passes_its_suite() {
-    pass("cd javascript && node --test test/");
+    pass(&USUAL, "cd javascript && node --test test/");
+}
+
+#[test]
+#[ignore = "long: ./test --all runs it"]
+fn java_passes_its_suite() {
+    pass(
+        &[templates::BASE, templates::INTERPRETER, templates::FULL],
+        "cd java && python3 -m unittest discover -t . -s tests",
+    );
 }

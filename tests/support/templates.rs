@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub const BASE: &str = "base";
 /// The template of the code interpreter.
 pub const INTERPRETER: &str = "code-interpreter-v1";
+/// The same with R and Java.
+pub const FULL: &str = "code-interpreter-full";
 
 /// Lets `soulbox` have these templates, each after the one that it is made from.
 ///

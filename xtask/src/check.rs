@@ -40,6 +40,7 @@ pub(crate) fn check(extent: Extent) -> Result<(), String> {
     }
     attacks::summary()?;
     if extent == Extent::All {
+        problems.extend(languages(&mut tally).err());
         problems.extend(faults::long(&mut tally).err());
     }
     let (form, fuzzed) = match extent {
@@ -64,6 +65,23 @@ pub(crate) fn check(extent: Extent) -> Result<(), String> {
     match problems.is_empty() {
         true => Ok(()),
         false => Err("the check failed".to_owned()),
+    }
+}
+
+/// The languages of the full template, which takes some minutes to build.
+fn languages(tally: &mut Tally) -> Result<(), String> {
+    let words = [
+        "cargo",
+        "nextest",
+        "run",
+        "--package",
+        "soulbox-tests",
+        "--run-ignored",
+        "only",
+    ];
+    match watched(&words, |line| tally.read(line))? {
+        true => Ok(()),
+        false => Err("the suite of the languages of the full template failed".to_owned()),
     }
 }
 

@@ -3,15 +3,14 @@
 import os
 import select
 import signal
-import socket
 import time
 
-from soulbox_bash.conversation import Conversation
 from soulbox_bash.outcome import INTERRUPTED
 from soulbox_bash.requests import Requests
 from soulbox_bash.shell import Shell
 from soulbox_kernel import protocol
-from soulbox_kernel.capture import GATHER, Capture
+from soulbox_kernel.capture import GATHER
+from soulbox_kernel.conversation import Conversation, captured, connected
 
 PATIENCE = 2.0
 """Seconds an interrupted cell has before what it started is killed; as many again for bash itself."""
@@ -29,37 +28,14 @@ def serve(fd):
     Takes over SIGINT of this process; the calling thread must be the main one. Gives the exit
     status that the process should have. Raises OSError if `fd` is not a connected socket above 2.
     """
-    if fd <= 2:
-        raise OSError(f"descriptor {fd} is a standard stream; the socket must be above 2")
-    control = socket.socket(fileno=fd)
-    control.getpeername()
-    control.setblocking(True)
-    control.set_inheritable(False)
-    return Kernel(control).run()
-
-
-class _Direct:
-    """What a `Capture` takes from besides its pipe: nothing, for bash prints into the pipe only."""
-
-    keeping = False
-
-    @staticmethod
-    def fetch(drain):
-        drain()
-        return b"", ""
-
-
-def _captured(name):
-    read, write = os.pipe2(os.O_CLOEXEC)
-    os.set_blocking(read, False)
-    return Capture(name, read, _Direct()), write
+    return Kernel(connected(fd)).run()
 
 
 class Kernel:
     """Bash, its output and the agent."""
 
     def __init__(self, control):
-        (output, out), (errors, err) = _captured("stdout"), _captured("stderr")
+        (output, out), (errors, err) = captured("stdout"), captured("stderr")
         self._captures = [output, errors]
         self._conversation = Conversation(control, self._captures)
         self._shell = Shell(out, err)

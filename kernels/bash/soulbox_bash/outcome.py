@@ -2,16 +2,7 @@
 
 import signal
 
-
-class Failure(Exception):
-    """What the agent is told of a request that failed: the parts of an error frame."""
-
-    def __init__(self, name, value, traceback=""):
-        super().__init__(value)
-        self.name = name
-        self.value = value
-        self.traceback = traceback
-
+from soulbox_kernel.conversation import Failure
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit status of a cell that an interrupt has ended."""

@@ -3,7 +3,8 @@
 import os
 
 from soulbox_bash import script
-from soulbox_bash.outcome import Failure, failure
+from soulbox_bash.outcome import failure
+from soulbox_kernel.conversation import Failure
 from soulbox_kernel.protocol import sound
 
 
