@@ -15,8 +15,11 @@
 //! | the server, with its clients in another process | [`serve`] |
 //! | what the way to a port of a sandbox costs | [`proxy`] |
 //! | code in a fresh sandbox each, by many users | [`execute`] |
+//! | cells in contexts that keep their state | [`kernels`] |
+//! | all of it beside figures that others published | [`reference`] |
 //! | other tools in the same run | [`baseline`] |
 //! | figures, the machine, the engines | [`report`], [`machine`], [`bed`] |
+//! | a connection, all processes of a server | [`talk`], [`service`] |
 
 mod baseline;
 mod bed;
@@ -25,14 +28,18 @@ mod create;
 mod disk;
 mod exec;
 mod execute;
+mod kernels;
 mod leak;
 mod limits;
 mod machine;
 mod memory;
 mod proxy;
+mod reference;
 mod report;
 mod run;
 mod serve;
+mod service;
+mod talk;
 mod walls;
 
 use crate::cli::Global;
@@ -86,6 +93,10 @@ enum Question {
     Serve(Box<serve::Args>),
     /// Code in a fresh sandbox each, by so many users at once
     Execute(execute::Args),
+    /// Cells in contexts that keep their state: at the agent and through the server
+    Kernels(kernels::Args),
+    /// Everything beside the figures that others published, as JSON, Markdown and a page with plots
+    Reference(reference::Args),
     /// What the way to a port of a sandbox costs each request
     Proxy(proxy::Args),
 }
@@ -105,6 +116,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Question::Serve(args) => args.common.json,
         Question::Proxy(args) => args.common.json,
         Question::Execute(args) => args.common.json,
+        Question::Kernels(args) => args.common.json,
+        Question::Reference(args) => args.common.json,
     };
     if let Question::Walls(args) = &args.question
         && let Some(behind) = args.behind()
@@ -180,5 +193,7 @@ async fn measure(global: &Global, question: &Question) -> Result<Report, Failure
         Question::Serve(args) => serve::measure(global, args).await,
         Question::Proxy(args) => proxy::measure(args).await,
         Question::Execute(args) => execute::measure(global, args).await,
+        Question::Kernels(args) => kernels::measure(global, args).await,
+        Question::Reference(args) => reference::measure(global, args).await,
     }
 }

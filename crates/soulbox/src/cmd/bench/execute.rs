@@ -50,6 +50,9 @@ pub(super) struct Args {
     /// Whom who asks turns to
     #[arg(long, hide = true, default_value = "")]
     to: String,
+    /// How often who asks does so in a second, whatever the answers take; 0: each user when it has its answer
+    #[arg(long, hide = true, default_value_t = 0)]
+    rate: u32,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -65,6 +68,8 @@ pub(super) enum Payload {
     Nothing,
     /// C that prints a line, compiled once
     C,
+    /// Python that prints a line after a second, so that many of them are there at once
+    Wait,
 }
 
 impl Payload {
@@ -74,6 +79,7 @@ impl Payload {
             Self::Fibonacci => "fibonacci",
             Self::Nothing => "nothing",
             Self::C => "c",
+            Self::Wait => "wait",
         }
     }
 
@@ -92,6 +98,11 @@ impl Payload {
                 "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }",
                 "hello\n",
             ),
+            Self::Wait => (
+                "python",
+                "import time\ntime.sleep(1)\nprint('hello')",
+                "hello\n",
+            ),
         }
     }
 
@@ -100,7 +111,7 @@ impl Payload {
     pub(super) const fn words(self) -> Option<[&'static str; 3]> {
         let (_, code, _) = self.code();
         match self {
-            Self::Hello | Self::Fibonacci => Some(["/usr/bin/python3", "-c", code]),
+            Self::Hello | Self::Fibonacci | Self::Wait => Some(["/usr/bin/python3", "-c", code]),
             Self::Nothing => Some(["/bin/bash", "-c", code]),
             Self::C => None,
         }
@@ -118,6 +129,7 @@ impl Args {
             time: Duration::from_secs(self.seconds),
             warm_up: Duration::from_secs(self.warm_up),
             payload: self.payload,
+            rate: self.rate,
         };
         let done = part::be(part, &asked);
         Some(done.map_err(|error| failed("be a part of the bench", &error)))
@@ -128,10 +140,7 @@ pub(super) async fn measure(global: &Global, args: &Args) -> Result<Report, Fail
     let mut report = Report::begin("execute", &args.common.template);
     let program = std::env::current_exe().map_err(|error| Failure::of(Exit::INTERNAL, &error))?;
     let settings = global.settings(Vec::new())?;
-    let (server, address) = serve(&program, &settings.paths.data_dir).await?;
-    let key = Credentials::read(&settings.paths.data_dir)?
-        .and_then(|credentials| credentials.api_key)
-        .ok_or_else(|| Failure::new(Exit::INTERNAL, "the server made no key"))?;
+    let (server, address, key) = serve(&program, &settings.paths.data_dir, &[]).await?;
     let mut ways = vec![("soulbox, fresh sandbox each", address, key, Some(server))];
     let others = [
         ("fork and exec", Part::Fork),
@@ -147,7 +156,15 @@ pub(super) async fn measure(global: &Global, args: &Args) -> Result<Report, Fail
     let bar = Progress::bar("running code", total as u64);
     for users in &args.users {
         for (name, address, key, _) in &ways {
-            let told = ask(&program, args, *users, address, key).await?;
+            let load = Load {
+                users: *users,
+                rate: 0,
+                seconds: args.seconds,
+                warm_up: args.warm_up,
+                payload: args.payload,
+                template: &args.common.template,
+            };
+            let told = ask(&program, &load, address, key).await?;
             let mut times = Times::of(format!("{name}, {users} users"))?;
             times.took(Duration::from_micros(told.elapsed_us));
             for micros in &told.micros {
@@ -187,19 +204,31 @@ fn command(program: &Path) -> Command {
     command
 }
 
-/// Starts the server.
-async fn serve(program: &Path, data_dir: &Path) -> Result<(Child, String), Failure> {
+/// Starts the server with these variables: its process, where it listens, a key for it.
+pub(super) async fn serve(
+    program: &Path,
+    data_dir: &Path,
+    variables: &[(&str, &str)],
+) -> Result<(Child, String, String), Failure> {
     let mut command = command(program);
     command.args(["serve", "--listen=127.0.0.1:0", "--end-on-stop"]);
     command.args(["--allow-host-template", "--data-dir"]);
-    let child = command.arg(data_dir).stdout(Stdio::piped()).spawn();
+    command.arg(data_dir).envs(variables.iter().copied());
+    let child = command.stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| failed("start the server", &error))?;
     let address = first_line(&mut child, "SoulBox listens on http://").await?;
-    Ok((child, address))
+    let key = Credentials::read(data_dir)?
+        .and_then(|credentials| credentials.api_key)
+        .ok_or_else(|| Failure::new(Exit::INTERNAL, "the server made no key"))?;
+    Ok((child, address, key))
 }
 
 /// Starts a small server that runs the payload by other means.
-async fn listen(program: &Path, part: Part, payload: Payload) -> Result<(Child, String), Failure> {
+pub(super) async fn listen(
+    program: &Path,
+    part: Part,
+    payload: Payload,
+) -> Result<(Child, String), Failure> {
     let mut command = command(program);
     command.args(["bench", "execute", "--part", part.word()]);
     command.args(["--payload", payload.word()]);
@@ -209,21 +238,35 @@ async fn listen(program: &Path, part: Part, payload: Payload) -> Result<(Child, 
     Ok((child, address))
 }
 
+/// What who asks is told.
+pub(super) struct Load<'l> {
+    /// How many ask, each over a connection of its own.
+    pub(super) users: u32,
+    /// How often all of them together ask in a second; 0: each when it has its answer.
+    pub(super) rate: u32,
+    /// How long it is measured.
+    pub(super) seconds: u64,
+    /// How long before that.
+    pub(super) warm_up: u64,
+    pub(super) payload: Payload,
+    pub(super) template: &'l str,
+}
+
 /// Has so many users ask for a while.
-async fn ask(
+pub(super) async fn ask(
     program: &Path,
-    args: &Args,
-    users: u32,
+    load: &Load<'_>,
     to: &str,
     key: &str,
 ) -> Result<part::Told, Failure> {
     let mut command = command(program);
     command.args(["bench", "execute", "--part", Part::Load.word(), "--to", to]);
-    command.args(["--users", &users.to_string()]);
-    command.args(["--seconds", &args.seconds.to_string()]);
-    command.args(["--warm-up", &args.warm_up.to_string()]);
-    command.args(["--payload", args.payload.word()]);
-    command.args(["--template", &args.common.template]);
+    command.args(["--users", &load.users.to_string()]);
+    command.args(["--rate", &load.rate.to_string()]);
+    command.args(["--seconds", &load.seconds.to_string()]);
+    command.args(["--warm-up", &load.warm_up.to_string()]);
+    command.args(["--payload", load.payload.word()]);
+    command.args(["--template", load.template]);
     // Not as an argument: everybody on the machine can read those.
     command.env(part::KEY, key);
     let output = command.stdout(Stdio::piped()).output().await;
@@ -235,7 +278,7 @@ async fn ask(
 }
 
 /// Ends a child that listens.
-async fn end(mut child: Child) {
+pub(super) async fn end(mut child: Child) {
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);

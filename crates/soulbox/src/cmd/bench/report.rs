@@ -1,6 +1,7 @@
 //! Figures, as a table and as JSON.
 
 use super::machine::{Machine, load};
+use super::reference::Compared;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use comfy_table::Table;
@@ -57,6 +58,24 @@ impl Times {
         f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1000.0
     }
 
+    /// The mean and the standard deviation, in milliseconds.
+    pub(super) fn mean_and_deviation(&self) -> (f64, f64) {
+        (
+            self.histogram.mean() / 1000.0,
+            self.histogram.stdev() / 1000.0,
+        )
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// How many came in a second; 0 where nobody said how long all of them took.
+    pub(super) fn per_second(&self) -> f64 {
+        self.row().per_second.unwrap_or(0.0)
+    }
+
     fn row(&self) -> Row {
         let seconds = self.elapsed.as_secs_f64();
         #[allow(clippy::cast_precision_loss)] // a count of measurements
@@ -110,6 +129,9 @@ pub(super) struct Report {
     template: String,
     times: Vec<Row>,
     figures: Vec<Figure>,
+    /// What is held against figures from elsewhere.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tables: Vec<Compared>,
 }
 
 impl Report {
@@ -124,7 +146,28 @@ impl Report {
             template: template.to_owned(),
             times: Vec::new(),
             figures: Vec::new(),
+            tables: Vec::new(),
         }
+    }
+
+    /// Adds a table with what is held against figures from elsewhere.
+    pub(super) fn compare(&mut self, table: Compared) {
+        self.tables.push(table);
+    }
+
+    /// The tables so far.
+    pub(super) fn compared(&self) -> &[Compared] {
+        &self.tables
+    }
+
+    /// What the figures must be read with: version, machine, load, template.
+    pub(super) fn circumstances(&self) -> String {
+        let [before, ..] = self.load_before;
+        let [after, ..] = self.load_after;
+        format!(
+            "SoulBox {} on {}, template {}, load {before:.2} before and {after:.2} after",
+            self.version, self.machine, self.template
+        )
     }
 
     /// Adds measured times; what was never measured is left out.
@@ -174,6 +217,9 @@ impl Report {
         let _ = writeln!(page, "load {before:.2} before, {after:.2} after\n");
         if !self.times.is_empty() {
             let _ = writeln!(page, "{}\n", self.table());
+        }
+        for table in &self.tables {
+            let _ = writeln!(page, "{}\n", table.text());
         }
         for figure in &self.figures {
             let mark = if figure.good == Some(false) {

@@ -8,6 +8,7 @@
 //! | the server's process, its memory and descriptors | [`server`] |
 //! | what a client does | [`client`] |
 //! | making a sandbox, until it answers and until it is of use | [`create`] |
+//! | the same as ComputeSDK asks for it, of any server | [`interactive`] |
 //! | a command in a live sandbox | [`command`] |
 //! | contents of files, both ways | [`file`] |
 //! | memory without work, and of open streams | [`idle`] |
@@ -21,6 +22,7 @@ mod create;
 mod crowd;
 mod file;
 mod idle;
+pub(super) mod interactive;
 mod server;
 
 use super::Common;

@@ -58,17 +58,19 @@ pub(super) struct Asked {
     pub(super) time: Duration,
     pub(super) warm_up: Duration,
     pub(super) payload: Payload,
+    /// How often all users together ask in a second; 0: each when it has its answer.
+    pub(super) rate: u32,
 }
 
 /// What who asked has seen.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Told {
+pub(in crate::cmd::bench) struct Told {
     /// How long each good answer took.
-    pub(super) micros: Vec<u64>,
-    pub(super) failures: f64,
-    pub(super) elapsed_us: u64,
+    pub(in crate::cmd::bench) micros: Vec<u64>,
+    pub(in crate::cmd::bench) failures: f64,
+    pub(in crate::cmd::bench) elapsed_us: u64,
     /// How many processors it took itself.
-    pub(super) share: f64,
+    pub(in crate::cmd::bench) share: f64,
 }
 
 /// What is looked at of an answer.
@@ -176,11 +178,13 @@ async fn ask(asked: &Asked) -> Result<(), Failed> {
         body: Bytes::from(body.to_string()),
         prints,
     };
-    let begin = Instant::now() + asked.warm_up;
+    let start = Instant::now();
+    let begin = start + asked.warm_up;
     let end = begin + asked.time;
-    let users = (0..asked.users).map(|_| {
+    let users = (0..asked.users).map(|number| {
         let wanted = wanted.clone();
-        tokio::spawn(async move { wanted.ask(begin, end).await })
+        let pace = Pace::of(asked, number, start);
+        tokio::spawn(async move { wanted.ask(begin, end, pace).await })
     });
     let users: Vec<_> = users.collect();
     tokio::time::sleep_until(begin.into()).await;
@@ -206,12 +210,37 @@ async fn ask(asked: &Asked) -> Result<(), Failed> {
 
 /// The processor time of this process: fields 14 and 15 of its line, in hundredths of a second (proc_pid_stat(5);
 /// Linux tells it in `USER_HZ`, which is 100 on every architecture that we run on).
-fn used() -> Duration {
+pub(in crate::cmd::bench) fn used() -> Duration {
     let line = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = line.rsplit(')').next().unwrap_or_default();
     let fields = fields.split_whitespace().skip(11).take(2);
     let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
+}
+
+/// When a user asks, whatever the answers take.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    next: Instant,
+    every: Duration,
+}
+
+impl Pace {
+    /// Of the user with this number, so that all of them together ask evenly; none where no rate is asked for.
+    fn of(asked: &Asked, number: u32, start: Instant) -> Option<Self> {
+        let gap = (asked.rate > 0).then(|| Duration::from_secs(1) / asked.rate)?;
+        Some(Self {
+            next: start + gap * number,
+            every: gap * asked.users,
+        })
+    }
+
+    /// The next moment.
+    fn due(&mut self) -> Instant {
+        let due = self.next;
+        self.next += self.every;
+        due
+    }
 }
 
 /// What a user asks, and what is to come.
@@ -225,14 +254,28 @@ struct Wanted {
 
 impl Wanted {
     /// Asks again and again over one connection; what is answered between `begin` and `end` counts.
-    async fn ask(&self, begin: Instant, end: Instant) -> Result<(Vec<u64>, u32), Failed> {
+    ///
+    /// With a pace, what one waits for an earlier answer counts: a server that falls behind is seen to.
+    async fn ask(
+        &self,
+        begin: Instant,
+        end: Instant,
+        mut pace: Option<Pace>,
+    ) -> Result<(Vec<u64>, u32), Failed> {
         let stream = TcpStream::connect(&self.to).await?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = client::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         let (mut micros, mut failures) = (Vec::new(), 0);
         while Instant::now() < end {
-            let asked = Instant::now();
+            let asked = match &mut pace {
+                None => Instant::now(),
+                Some(pace) => pace.due(),
+            };
+            if asked >= end {
+                break;
+            }
+            tokio::time::sleep_until(asked.into()).await;
             let request = Request::post("/v1/execute")
                 .header("host", "localhost")
                 .header("x-api-key", &self.key)
@@ -258,5 +301,36 @@ impl Wanted {
         let answer = serde_json::from_slice::<Answer>(body);
         let good = |answer: &Answer| answer.stdout == self.prints && answer.exit_code == Some(0);
         status == StatusCode::OK && answer.as_ref().is_ok_and(good)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(users: u32, rate: u32) -> Asked {
+        Asked {
+            to: String::new(),
+            template: "host".to_owned(),
+            users,
+            time: Duration::ZERO,
+            warm_up: Duration::ZERO,
+            payload: Payload::Hello,
+            rate,
+        }
+    }
+
+    #[test]
+    fn users_with_a_rate_ask_evenly() {
+        let start = Instant::now();
+        let paces = (0..4).map(|number| Pace::of(&asked(4, 8), number, start));
+        let mut paces: Vec<Pace> = paces.collect::<Option<_>>().unwrap();
+        let mut due = Vec::new();
+        for _ in 0..2 {
+            due.extend(paces.iter_mut().map(|pace| pace.due() - start));
+        }
+        let even: Vec<_> = (0..8).map(|n| Duration::from_millis(125) * n).collect();
+        assert_eq!(due, even);
+        assert!(Pace::of(&asked(4, 0), 0, start).is_none());
     }
 }

@@ -1,6 +1,7 @@
 //! The server's process: started with its data in a directory of its own, looked at, ended.
 
 use super::super::memory::{field, pss_kib};
+use super::super::service::children;
 use super::client::Address;
 use super::failed;
 use crate::cli::Global;
@@ -211,17 +212,4 @@ impl Server {
         let entries = fs::read_dir(format!("/proc/{}/fd", self.process.id()));
         entries.into_iter().flatten().count() as u64
     }
-}
-
-/// The children of a process.
-fn children(pid: u32) -> Vec<u32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task"));
-    let threads = threads.into_iter().flatten().flatten();
-    let lists =
-        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let numbers = |list: String| -> Vec<u32> {
-        let words = list.split_whitespace();
-        words.filter_map(|word| word.parse().ok()).collect()
-    };
-    lists.flat_map(numbers).collect()
 }
