@@ -10,6 +10,9 @@ mod process;
 
 use super::Common;
 use super::execute::{end, serve};
+use super::reference::Compared;
+use super::reference::published::{CELL, CELLS, CONTEXT, CONTEXT_MEMORY, CONTEXTS};
+use super::reference::table::{Elsewhere, Line, Target};
 use super::report::Report;
 use super::talk::{Talk, Whom};
 use crate::cli::Global;
@@ -89,7 +92,40 @@ pub(super) async fn measure(global: &Global, args: &Args) -> Result<Report, Fail
     let done = with_server(args, found, &mut report).await;
     end(child).await;
     done?;
+    let table = beside(args, &report);
+    report.compare(table);
     Ok(report.end())
+}
+
+/// What was measured beside what others published and what is wanted.
+fn beside(args: &Args, report: &Report) -> Compared {
+    let line = |what: &str, unit, value, elsewhere: &[Elsewhere], target| {
+        let line = Line::new(what, unit, [value]).beside(elsewhere);
+        line.held_to(target)
+    };
+    let p50 = |what: &str, elsewhere: &[Elsewhere], most| {
+        let name = format!("{what}, p50");
+        line(&name, "ms", report.p50(what), elsewhere, Target::AtMost(most))
+    };
+    let memory = |what: &str, elsewhere: &[Elsewhere], most| {
+        let name = format!("private memory of a Python context, {what}");
+        let value = report.value(&name);
+        line(&name, "MB", value, elsewhere, Target::AtMost(most))
+    };
+    let many = format!("print in {} contexts, through the server", args.users);
+    let burst = format!("{} new Python contexts at once, until all are there", args.burst);
+    let about = "The client is one process with one thread; its share of the processors is among the figures.";
+    Compared::new("Kernels", about, &["SoulBox"])
+        .line(p50("print in a kept context, at the agent", &[], 0.6))
+        .line(p50("print in a kept context, through the server", &CELL, 1.0))
+        .line(line(&many, "per second", report.rate(&many), &CELLS, Target::AtLeast(3000.0)))
+        .line(p50("new Python context", &CONTEXT, 10.0))
+        .line(line(&burst, "s", report.value(&burst), &CONTEXTS, Target::AtMost(2.0)))
+        .line(memory("bare", &CONTEXT_MEMORY, 4.0))
+        .line(memory("with pandas imported", &[], 5.0))
+        .line(p50("new JavaScript context, a process waited", &[], 6.0))
+        .line(p50("new JavaScript context, none waited", &[], 50.0))
+        .line(p50("JavaScript hello, fresh sandbox each", &[], 50.0))
 }
 
 async fn with_server(

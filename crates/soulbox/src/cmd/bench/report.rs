@@ -198,6 +198,24 @@ impl Report {
         });
     }
 
+    /// What half of these times do not exceed, in milliseconds.
+    pub(super) fn p50(&self, name: &str) -> Option<f64> {
+        let row = self.times.iter().find(|row| row.name == name)?;
+        Some(row.p50_us as f64 / 1000.0)
+    }
+
+    /// How many of these came in a second.
+    pub(super) fn rate(&self, name: &str) -> Option<f64> {
+        let row = self.times.iter().find(|row| row.name == name)?;
+        row.per_second
+    }
+
+    /// A figure.
+    pub(super) fn value(&self, name: &str) -> Option<f64> {
+        let figure = self.figures.iter().find(|figure| figure.name == name)?;
+        Some(figure.value)
+    }
+
     /// Notes the load at the end.
     pub(super) fn end(mut self) -> Self {
         self.load_after = load();

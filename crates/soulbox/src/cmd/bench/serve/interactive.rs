@@ -22,6 +22,10 @@ pub(in crate::cmd::bench) enum Order {
 }
 
 impl Order {
+    /// All of them, as they are measured.
+    pub(in crate::cmd::bench) const ALL: [Self; 3] =
+        [Self::Sequential, Self::Staggered, Self::Burst];
+
     /// How it is called in tables.
     pub(in crate::cmd::bench) const fn word(self) -> &'static str {
         match self {
