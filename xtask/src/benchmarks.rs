@@ -1,6 +1,9 @@
 //! `docs/benchmarks.md`, made from the JSON that `soulbox bench` printed into `docs/bench/`.
 
+mod compared;
+
 use crate::tell;
+use compared::Compared;
 use serde::Deserialize;
 use std::fmt::Write;
 use std::fs;
@@ -45,6 +48,23 @@ const BENCHES: [(&str, &str); 14] = [
         "soulbox bench serve --template base --parts crowd --seconds 300",
     ),
     ("proxy", "soulbox bench proxy"),
+];
+
+/// Those that take templates which not every machine can build: a section each, where the JSON is there. Their marks
+/// are in their own tables.
+const BUILT: [(&str, &str); 3] = [
+    (
+        "execute",
+        "soulbox bench execute --users 1,10,100,500,1000 --payload fibonacci",
+    ),
+    (
+        "kernels",
+        "soulbox bench kernels --template code-interpreter-v1",
+    ),
+    (
+        "reference",
+        "soulbox bench reference --template code-interpreter-v1",
+    ),
 ];
 
 /// Which number of a row is held against a mark.
@@ -264,6 +284,8 @@ struct Report {
     version: String,
     times: Vec<Row>,
     figures: Vec<Figure>,
+    #[serde(default)]
+    tables: Vec<Compared>,
 }
 
 #[derive(Deserialize)]
@@ -322,18 +344,34 @@ pub(crate) fn document() -> Result<String, String> {
     }
     marks(&reports, &mut page)?;
     for ((name, command), (_, report)) in BENCHES.iter().zip(&reports) {
-        let _ = write!(
-            page,
-            "\n## {name}\n\n`{command}`, load {:.2} before and {:.2} after.\n\n",
-            report.load_before[0], report.load_after[0]
-        );
-        tables(report, &mut page);
+        section(name, command, report, &mut page);
+    }
+    for (name, command) in BUILT {
+        if fs::exists(file(name)).unwrap_or(false) {
+            section(name, command, &read(name)?, &mut page);
+        }
     }
     Ok(page)
 }
 
+fn section(name: &str, command: &str, report: &Report, page: &mut String) {
+    let _ = write!(
+        page,
+        "\n## {name}\n\n`{command}`, load {:.2} before and {:.2} after.\n\n",
+        report.load_before[0], report.load_after[0]
+    );
+    tables(report, page);
+    for table in &report.tables {
+        compared::write(table, page);
+    }
+}
+
+fn file(name: &str) -> String {
+    format!("{DIRECTORY}/{name}.json")
+}
+
 fn read(name: &str) -> Result<Report, String> {
-    let path = format!("{DIRECTORY}/{name}.json");
+    let path = file(name);
     let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     serde_json::from_str(&text).map_err(|error| format!("{path}: {error}"))
 }

@@ -107,6 +107,7 @@ fn beside(args: &Args, report: &Report) -> Compared {
         let name = format!("{what}, p50");
         line(&name, "ms", report.p50(what), elsewhere, Target::AtMost(most))
     };
+    let plain = |what: &str| Line::new(format!("{what}, p50"), "ms", [report.p50(what)]);
     let memory = |what: &str, elsewhere: &[Elsewhere], most| {
         let name = format!("private memory of a Python context, {what}");
         let value = report.value(&name);
@@ -123,8 +124,8 @@ fn beside(args: &Args, report: &Report) -> Compared {
         .line(line(&burst, "s", report.value(&burst), &CONTEXTS, Target::AtMost(2.0)))
         .line(memory("bare", &CONTEXT_MEMORY, 4.0))
         .line(memory("with pandas imported", &[], 5.0))
-        .line(p50("new JavaScript context, a process waited", &[], 6.0))
-        .line(p50("new JavaScript context, none waited", &[], 50.0))
+        .line(plain("new JavaScript context, a process waited"))
+        .line(plain("new JavaScript context, none waited"))
         .line(p50("JavaScript hello, fresh sandbox each", &[], 50.0))
 }
 
