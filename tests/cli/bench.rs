@@ -78,9 +78,17 @@ fn the_reference_is_told_as_json_markdown_and_a_page() {
         assert!(measured, "{table}");
     }
     let errors = &tables[3]["lines"][5];
-    assert_eq!((&errors["what"], &errors["here"][0]), (&"errors".into(), &0.0.into()));
+    assert_eq!(
+        (&errors["what"], &errors["here"][0]),
+        (&"errors".into(), &0.0.into())
+    );
     let read = |name: &str| std::fs::read_to_string(output.join(name)).expect("a file");
     assert!(read("reference.md").contains("| p50 | ms |"));
     assert!(read("reference.html").contains("</svg>"));
-    assert_eq!(read("reference.json").matches("\"bench\": \"reference\"").count(), 1);
+    assert_eq!(
+        read("reference.json")
+            .matches("\"bench\": \"reference\"")
+            .count(),
+        1
+    );
 }

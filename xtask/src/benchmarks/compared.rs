@@ -42,7 +42,11 @@ enum Target {
 
 /// Writes a table. What others published has a column of its own.
 pub(super) fn write(table: &Compared, page: &mut String) {
-    let _ = write!(page, "\n### {}\n\n{}\n\n| | unit |", table.title, table.about);
+    let _ = write!(
+        page,
+        "\n### {}\n\n{}\n\n| | unit |",
+        table.title, table.about
+    );
     for way in &table.ways {
         let _ = write!(page, " {way}, here |");
     }
@@ -100,7 +104,13 @@ mod tests {
         let table: Compared = serde_json::from_str(table).unwrap();
         let mut page = String::new();
         write(&table, &mut page);
-        assert!(page.contains("| p50 | ms | 6.00 | 16.00 | 937 ms (E2B) | ≤ 5 | **missed** |\n"), "{page}");
-        assert!(page.contains("| go (no go) | ms |  |  |  |  |  |\n"), "{page}");
+        assert!(
+            page.contains("| p50 | ms | 6.00 | 16.00 | 937 ms (E2B) | ≤ 5 | **missed** |\n"),
+            "{page}"
+        );
+        assert!(
+            page.contains("| go (no go) | ms |  |  |  |  |  |\n"),
+            "{page}"
+        );
     }
 }

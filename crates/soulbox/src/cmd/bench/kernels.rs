@@ -105,7 +105,13 @@ fn beside(args: &Args, report: &Report) -> Compared {
     };
     let p50 = |what: &str, elsewhere: &[Elsewhere], most| {
         let name = format!("{what}, p50");
-        line(&name, "ms", report.p50(what), elsewhere, Target::AtMost(most))
+        line(
+            &name,
+            "ms",
+            report.p50(what),
+            elsewhere,
+            Target::AtMost(most),
+        )
     };
     let plain = |what: &str| Line::new(format!("{what}, p50"), "ms", [report.p50(what)]);
     let memory = |what: &str, elsewhere: &[Elsewhere], most| {
@@ -114,14 +120,33 @@ fn beside(args: &Args, report: &Report) -> Compared {
         line(&name, "MB", value, elsewhere, Target::AtMost(most))
     };
     let many = format!("print in {} contexts, through the server", args.users);
-    let burst = format!("{} new Python contexts at once, until all are there", args.burst);
+    let burst = format!(
+        "{} new Python contexts at once, until all are there",
+        args.burst
+    );
     let about = "The client is one process with one thread; its share of the processors is among the figures.";
     Compared::new("Kernels", about, &["SoulBox"])
         .line(p50("print in a kept context, at the agent", &[], 0.6))
-        .line(p50("print in a kept context, through the server", &CELL, 1.0))
-        .line(line(&many, "per second", report.rate(&many), &CELLS, Target::AtLeast(3000.0)))
+        .line(p50(
+            "print in a kept context, through the server",
+            &CELL,
+            1.0,
+        ))
+        .line(line(
+            &many,
+            "per second",
+            report.rate(&many),
+            &CELLS,
+            Target::AtLeast(3000.0),
+        ))
         .line(p50("new Python context", &CONTEXT, 10.0))
-        .line(line(&burst, "s", report.value(&burst), &CONTEXTS, Target::AtMost(2.0)))
+        .line(line(
+            &burst,
+            "s",
+            report.value(&burst),
+            &CONTEXTS,
+            Target::AtMost(2.0),
+        ))
         .line(memory("bare", &CONTEXT_MEMORY, 4.0))
         .line(memory("with pandas imported", &[], 5.0))
         .line(plain("new JavaScript context, a process waited"))

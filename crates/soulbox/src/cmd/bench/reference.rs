@@ -218,8 +218,14 @@ async fn interactive(
         &[soulbox.name],
     );
     for order in Order::ALL {
-        let (times, failures) =
-            time_to_use(&soulbox.address, &soulbox.key, &scene.template, count, order).await?;
+        let (times, failures) = time_to_use(
+            &soulbox.address,
+            &soulbox.key,
+            &scene.template,
+            count,
+            order,
+        )
+        .await?;
         let lost = (failures > 0).then(|| format!("{failures} of {count} failed"));
         for (name, share) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
             let at = (times.count() > 0).then(|| times.millis_at(share));

@@ -91,7 +91,7 @@ impl Part {
 
     /// Whether this machine has what it needs.
     #[allow(clippy::disallowed_methods)] // the tools that are compared are programs of the host
-    pub(super) fn works(self) -> bool {
+    pub(in crate::cmd::bench) fn works(self) -> bool {
         let Self::Bubblewrap = self else {
             return true;
         };

@@ -1,9 +1,9 @@
 //! From a context to what it is on the host: the agent's socket, the process, its memory.
 
 use super::super::memory::field;
+use super::super::talk::Talk;
 use super::super::talk::Whom;
 use super::cell::run;
-use super::super::talk::Talk;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use bytes::Bytes;
@@ -44,7 +44,10 @@ fn sockets(pid: u32, run_dir: &Path) -> Vec<PathBuf> {
     let files = ours.flat_map(|entry| entries(&entry.path()).collect::<Vec<_>>());
     let files = files.map(|entry| entry.path());
     files
-        .filter(|path| path.extension().is_some_and(|extension| extension == "sock"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "sock")
+        })
         .collect()
 }
 

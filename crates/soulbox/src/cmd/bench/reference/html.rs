@@ -90,14 +90,26 @@ mod tests {
         for forbidden in ["<script", "http:", "https:", "src=", "@import", "url("] {
             assert!(!page.contains(forbidden), "{forbidden}");
         }
-        assert!(page.contains("<td class=\"missed\">&lt; 20, missed</td>"), "{page}");
-        assert!(page.contains("<td class=\"e\">937 ms (E2B &lt;self-hosted&gt;)</td>"), "{page}");
+        assert!(
+            page.contains("<td class=\"missed\">&lt; 20, missed</td>"),
+            "{page}"
+        );
+        assert!(
+            page.contains("<td class=\"e\">937 ms (E2B &lt;self-hosted&gt;)</td>"),
+            "{page}"
+        );
         assert!(page.contains("<td class=\"n\">4.25</td>"), "{page}");
         assert!(page.contains("One &amp; only."), "{page}");
-        for tag in ["section", "table", "tr", "td", "th", "svg", "text", "div", "p"] {
+        for tag in [
+            "section", "table", "tr", "td", "th", "svg", "text", "div", "p",
+        ] {
             let (opened, closed) = (format!("<{tag}"), format!("</{tag}>"));
             let starts = |end: char| page.matches(&format!("{opened}{end}")).count();
-            assert_eq!(starts('>') + starts(' '), page.matches(&closed).count(), "{tag}");
+            assert_eq!(
+                starts('>') + starts(' '),
+                page.matches(&closed).count(),
+                "{tag}"
+            );
         }
     }
 }

@@ -96,9 +96,7 @@ pub(super) async fn measure(
 async fn runs(talk: &mut Talk, asked: &Bytes) -> Result<Result<Vec<Answer>, String>, Failure> {
     let mut answers = Vec::new();
     for run in 0..=RUNS {
-        let (status, body) = talk
-            .ask(Method::POST, "/v1/execute", asked.clone())
-            .await?;
+        let (status, body) = talk.ask(Method::POST, "/v1/execute", asked.clone()).await?;
         let answer = match serde_json::from_slice::<Answer>(&body) {
             Ok(answer) if status == StatusCode::OK && answer.is_good() => answer,
             _ => return Ok(Err(refusal(status, &body))),
@@ -144,7 +142,8 @@ fn told(
         seen.start_p99 = Some(start.millis_at(0.99));
         seen.memory = Some(memory);
     }
-    let line = |what: &str, unit, value| Line::new(format!("{language}, {what}"), unit, [Some(value)]);
+    let line =
+        |what: &str, unit, value| Line::new(format!("{language}, {what}"), unit, [Some(value)]);
     let table = table
         .line(line("start, p50", "ms", start.millis_at(0.5)).held_to(START))
         .line(line("run, p50", "ms", run.millis_at(0.5)))
@@ -178,6 +177,9 @@ mod tests {
         assert_eq!(why, "422: template base has no go: apt-get install golang");
         let body = br#"{"stdout":"","stderr":"boom\n","exit_code":1}"#;
         assert_eq!(refusal(StatusCode::OK, body), "failed: boom");
-        assert_eq!(refusal(StatusCode::OK, b"x"), "failed: it did not say hello");
+        assert_eq!(
+            refusal(StatusCode::OK, b"x"),
+            "failed: it did not say hello"
+        );
     }
 }

@@ -4,9 +4,9 @@ use super::super::execute::Payload;
 use super::super::execute::part::Told;
 use super::super::report::Report;
 use super::promise::Seen;
+use super::published;
 use super::scene::{Scene, Way, times};
 use super::table::{Compared, Line, Target};
-use super::published;
 use crate::failure::Failure;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,13 @@ pub(super) async fn cold(
         let times = times(&name, &told)?;
         let (mean, deviation) = times.mean_and_deviation();
         let at_share = |share| times.millis_at(share);
-        let found = [mean, at_share(0.5), at_share(0.95), at_share(0.99), deviation];
+        let found = [
+            mean,
+            at_share(0.5),
+            at_share(0.95),
+            at_share(0.99),
+            deviation,
+        ];
         let some = times.count() > 0;
         for (row, value) in rows.iter_mut().zip(found) {
             row.push(some.then_some(value));
@@ -196,7 +202,10 @@ mod tests {
     fn many_users_are_held_to_bubblewrap_of_the_same_run() {
         let ways = [way("SoulBox"), way("bubblewrap")];
         let line = with_target(10, vec![Some(350.0), Some(100.0)], &ways);
-        assert_eq!((line.target, line.met), (Some(Target::AtLeast(350.0)), Some(true)));
+        assert_eq!(
+            (line.target, line.met),
+            (Some(Target::AtLeast(350.0)), Some(true))
+        );
         let line = with_target(10, vec![Some(349.0), Some(100.0)], &ways);
         assert_eq!(line.met, Some(false));
         let line = with_target(1, vec![Some(1.0), Some(100.0)], &ways);

@@ -18,7 +18,11 @@ pub(super) fn document(report: &Report, method: &str) -> String {
 }
 
 fn section(table: &Compared) -> String {
-    let mut text = format!("## {}\n\n{}\n\n", escape(&table.title), escape(&table.about));
+    let mut text = format!(
+        "## {}\n\n{}\n\n",
+        escape(&table.title),
+        escape(&table.about)
+    );
     row(&table.headings(), &mut text);
     row(&vec!["---".to_owned(); table.headings().len()], &mut text);
     for cells in table.cells() {

@@ -102,7 +102,10 @@ mod tests {
         }
         assert_eq!(svg.matches("class=\"value\"").count(), 3, "{svg}");
         assert!(svg.contains("Cold &amp; warm"), "{svg}");
-        assert!(!svg.contains("937"), "what others published is not drawn: {svg}");
+        assert!(
+            !svg.contains("937"),
+            "what others published is not drawn: {svg}"
+        );
     }
 
     #[test]

@@ -124,7 +124,12 @@ mod tests {
     fn what_was_not_measured_is_neither_met_nor_missed() {
         let table = Seen::default().table();
         assert_eq!(table.lines.len(), 6);
-        assert!(table.lines.iter().all(|line| line.met.is_none() && line.target.is_some()));
+        assert!(
+            table
+                .lines
+                .iter()
+                .all(|line| line.met.is_none() && line.target.is_some())
+        );
     }
 
     #[test]

@@ -214,18 +214,22 @@ pub(super) mod tests {
             value: "937 ms",
             source: "E2B <self-hosted>",
         };
-        Compared::new("Cold & warm", "Asked one by one.", &["SoulBox", "bubblewrap"])
-            .line(
-                Line::new("p50", "ms", [Some(4.25), Some(16.0)])
-                    .beside(&[reference])
-                    .held_to(Target::AtMost(5.0)),
-            )
-            .line(Line::new("p99", "ms", [Some(31.0), None]).held_to(Target::Below(20.0)))
-            .line(
-                Line::new("go", "ms", [None, None])
-                    .held_to(Target::Below(100.0))
-                    .noting(Some("no go | here".to_owned())),
-            )
+        Compared::new(
+            "Cold & warm",
+            "Asked one by one.",
+            &["SoulBox", "bubblewrap"],
+        )
+        .line(
+            Line::new("p50", "ms", [Some(4.25), Some(16.0)])
+                .beside(&[reference])
+                .held_to(Target::AtMost(5.0)),
+        )
+        .line(Line::new("p99", "ms", [Some(31.0), None]).held_to(Target::Below(20.0)))
+        .line(
+            Line::new("go", "ms", [None, None])
+                .held_to(Target::Below(100.0))
+                .noting(Some("no go | here".to_owned())),
+        )
     }
 
     #[test]
@@ -233,12 +237,22 @@ pub(super) mod tests {
         let cells = example().cells();
         assert_eq!(
             cells[0],
-            ["p50", "ms", "4.25", "16.0", "937 ms (E2B <self-hosted>)", "≤ 5, met"]
+            [
+                "p50",
+                "ms",
+                "4.25",
+                "16.0",
+                "937 ms (E2B <self-hosted>)",
+                "≤ 5, met"
+            ]
         );
         assert_eq!(cells[1], ["p99", "ms", "31.0", "", "", "< 20, missed"]);
         assert_eq!(cells[2], ["go (no go | here)", "ms", "", "", "", "< 100"]);
         let headings = example().headings();
-        assert_eq!(headings[2..], ["SoulBox, here", "bubblewrap, here", ELSEWHERE, "target"]);
+        assert_eq!(
+            headings[2..],
+            ["SoulBox, here", "bubblewrap, here", ELSEWHERE, "target"]
+        );
     }
 
     #[test]
@@ -250,6 +264,9 @@ pub(super) mod tests {
 
     #[test]
     fn figures_have_the_digits_that_mean_something() {
-        assert_eq!([0.0, 0.537, 42.04, 1234.5].map(number), ["0", "0.54", "42.0", "1234"]);
+        assert_eq!(
+            [0.0, 0.537, 42.04, 1234.5].map(number),
+            ["0", "0.54", "42.0", "1234"]
+        );
     }
 }

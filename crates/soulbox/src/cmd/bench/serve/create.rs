@@ -193,7 +193,10 @@ impl Beside {
 }
 
 /// Makes a sandbox and has a command say something in it; tells how long until it was heard.
-pub(super) async fn until_of_use(api: &mut Api, template: &str) -> Result<(Made, Duration), Failure> {
+pub(super) async fn until_of_use(
+    api: &mut Api,
+    template: &str,
+) -> Result<(Made, Duration), Failure> {
     let begin = Instant::now();
     let made = api.create(template).await?;
     let agent = api.agent(&made)?;
