@@ -50,6 +50,21 @@ fn ticks(line: &str) -> u64 {
     fields.filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
+/// The processor time that the whole machine has taken, for whomever.
+pub(super) fn machine_cpu() -> Duration {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    Duration::from_millis(busy(&text) * 10)
+}
+
+/// What of the first line is work, in hundredths of a second (proc_stat(5)): user, nice, system, irq, softirq.
+fn busy(text: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix("cpu "));
+    let fields = line.unwrap_or_default().split_whitespace();
+    let fields: Vec<u64> = fields.filter_map(|field| field.parse().ok()).collect();
+    let at = |at: usize| fields.get(at).copied().unwrap_or(0);
+    [0, 1, 2, 5, 6].map(at).iter().sum()
+}
+
 /// The children of a process.
 pub(super) fn children(pid: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task"));
@@ -72,6 +87,13 @@ mod tests {
         let line = "7 (a) b) c) S 1 7 7 0 -1 4194560 99 98 97 96 3 4 50 600 20 0 1 0";
         assert_eq!(ticks(line), 657);
         assert_eq!(ticks(""), 0);
+    }
+
+    #[test]
+    fn what_waits_is_no_work() {
+        let text = "cpu  1 20 300 4000 50000 600000 7000000 80000000 9 9\ncpu0 5 5 5\n";
+        assert_eq!(busy(text), 7_600_321);
+        assert_eq!(busy(""), 0);
     }
 
     #[test]

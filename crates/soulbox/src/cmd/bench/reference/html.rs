@@ -13,6 +13,7 @@ body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)
 table{border-collapse:collapse;font-size:13px;margin:1rem 0}
 div{overflow-x:auto}
 th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:top}
+td:first-child{min-width:9rem}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 p,td.e,th.e{color:var(--quiet)}
 td.missed{color:var(--bad);font-weight:600}

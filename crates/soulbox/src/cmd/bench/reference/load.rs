@@ -3,6 +3,7 @@
 use super::super::execute::Payload;
 use super::super::execute::part::Told;
 use super::super::report::Report;
+use super::super::service::machine_cpu;
 use super::promise::Seen;
 use super::published;
 use super::scene::{Scene, Way, times};
@@ -141,8 +142,9 @@ pub(super) async fn cpu(
     report: &mut Report,
     seen: &mut Seen,
 ) -> Result<(), Failure> {
-    let about = "Processor time of all processes of the service in a second of fibonacci(10), asked for evenly whatever \
-                 the answers take. A service that cannot keep up answers fewer, as noted.";
+    let about = "Processor time of the whole machine without that of who asks, in a second of fibonacci(10), asked for \
+                 evenly whatever the answers take. Whatever else the machine does is in it: its load is told above. A \
+                 service that cannot keep up answers fewer, as noted.";
     let mut table = Compared::new("Processors", about, &names(ways));
     for rate in rates {
         let (mut taken, mut behind) = (Vec::new(), Vec::new());
@@ -151,8 +153,9 @@ pub(super) async fn cpu(
             scene.progress.say(&what);
             // As many users as requests in a second: each asks once in a second.
             let asking = scene.ask(way, Payload::Fibonacci, *rate, *rate);
-            let (told, cpus) = tokio::join!(asking, processors(scene, way));
+            let (told, (machine, own)) = tokio::join!(asking, processors(scene, way));
             let told = told?;
+            let cpus = (machine - told.share).max(0.0);
             let name = format!("fibonacci(10), {what}");
             let times = times(&name, &told)?;
             taken.push(Some(cpus));
@@ -162,6 +165,8 @@ pub(super) async fn cpu(
             }
             if at == 0 {
                 seen.add(&told);
+                // bubblewrap does not wait for what it starts, so that such a sum tells nothing of it.
+                report.figure(format!("processors of its processes, {name}"), own, "CPUs");
             }
             note(&name, &told, report);
             report.figure(format!("processors, {name}"), cpus, "CPUs");
@@ -175,13 +180,17 @@ pub(super) async fn cpu(
     Ok(())
 }
 
-/// How many processors a service takes while it is measured.
-async fn processors(scene: &Scene, way: &Way) -> f64 {
+/// How many processors the machine takes while it is measured, and how many of that the processes of a service.
+async fn processors(scene: &Scene, way: &Way) -> (f64, f64) {
     tokio::time::sleep(Duration::from_secs(scene.method.warm_up)).await;
-    let (begin, before) = (Instant::now(), way.service.cpu());
+    let (begin, before) = (Instant::now(), (machine_cpu(), way.service.cpu()));
     tokio::time::sleep(Duration::from_secs(scene.method.seconds)).await;
-    let took = way.service.cpu().saturating_sub(before);
-    took.as_secs_f64() / begin.elapsed().as_secs_f64()
+    let seconds = begin.elapsed().as_secs_f64();
+    let share = |after: Duration, before| after.saturating_sub(before).as_secs_f64() / seconds;
+    (
+        share(machine_cpu(), before.0),
+        share(way.service.cpu(), before.1),
+    )
 }
 
 #[cfg(test)]
