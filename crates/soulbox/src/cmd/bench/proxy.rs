@@ -181,7 +181,10 @@ pub(super) async fn first_line(child: &mut Child, before: &str) -> Result<String
     let mut lines = BufReader::new(stdout).lines();
     while let Some(line) = lines.next_line().await.map_err(|_| ended())? {
         if let Some(rest) = line.strip_prefix(before) {
-            return Ok(rest.trim().to_owned());
+            let rest = rest.trim().to_owned();
+            // Read on: a server whose reader is gone before it has said everything ends.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok(rest);
         }
     }
     Err(ended())

@@ -129,9 +129,7 @@ impl Scene {
     /// Waits until the server runs code.
     pub(super) async fn until_ready(&self, way: &Way) -> Result<(), Failure> {
         self.progress.say("waiting for the server");
-        let mut talk = Whom::server(&way.address, &[("x-api-key", &way.key)])?
-            .open()
-            .await?;
+        let whom = Whom::server(&way.address, &[("x-api-key", &way.key)])?;
         let (language, code, _) = Payload::Hello.code();
         let asked = serde_json::json!({
             "language": language, "code": code, "template": self.template,
@@ -139,7 +137,12 @@ impl Scene {
         let asked = Bytes::from(asked.to_string());
         let begin = Instant::now();
         loop {
-            let done = talk.expect(Verb::POST, "/v1/execute", asked.clone(), StatusCode::OK);
+            // A connection of its own each time: a refused one may be closed.
+            let done = async {
+                let mut talk = whom.open().await?;
+                let done = talk.expect(Verb::POST, "/v1/execute", asked.clone(), StatusCode::OK);
+                done.await
+            };
             match done.await {
                 Ok(_) => return Ok(()),
                 Err(failure) if begin.elapsed() > PATIENCE => return Err(failure),
