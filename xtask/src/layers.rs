@@ -7,14 +7,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates from the top down. A crate may use only those that come after it.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 16] = [
     "soulbox",
     "soulbox-gateway",
     "soulbox-control",
+    "soulbox-client",
     "soulbox-node",
     "soulbox-scheduler",
     "soulbox-image",
     "soulbox-runtime",
+    "soulbox-agent-client",
     "soulbox-agent",
     "soulbox-zygote",
     "soulbox-syscall",

@@ -148,7 +148,7 @@ fn check(fd: &OwnedFd, port: NonZeroU16) -> Result<(), DialError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent_client::AgentLimits;
+    use crate::AgentLimits;
     use rustix::fd::AsFd as _;
     use rustix::io::IoSlice;
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, sendmsg};
