@@ -11,10 +11,8 @@
 //! | What | File |
 //! |---|---|
 //! | the sandbox, as running code sees it | `guest` |
-//! | files that are answered | `collect` |
 //! | runs that may be asked for again | `once` |
 
-mod collect;
 mod guest;
 mod once;
 
@@ -26,7 +24,6 @@ use crate::control::{Control, event};
 use crate::create::{refused, variables};
 use crate::error::ControlError;
 use crate::live::Live;
-use collect::collect;
 use guest::Inside;
 use soulbox_model::{
     Cause, EndCause, EventKind, Isolation, Lifecycle, Limits, NetworkMode, SandboxId, SandboxSpec,
@@ -34,7 +31,7 @@ use soulbox_model::{
 };
 use soulbox_node::execute::{
     About, BuildPlace, ExecuteError, Execution, GuestError, Outcome, Report, Returned, Sink,
-    execute,
+    collect, execute,
 };
 use soulbox_node::{Birth, Usage};
 use std::collections::BTreeMap;
@@ -248,7 +245,8 @@ impl Control {
         if outcome.cause != Cause::Killed && !request.returns.is_empty() {
             let began = Instant::now();
             let most = &self.settings.execute;
-            let (found, failed) = collect(inside.agent(), request, most).await;
+            let user = request.execution.user.as_deref();
+            let (found, failed) = collect(inside.agent(), &request.returns, user, most).await;
             files = found;
             outcome.failed_downloads.extend(failed);
             let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);

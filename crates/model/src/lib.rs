@@ -5,7 +5,7 @@
 //! | sandbox id | [`id`] |
 //! | what a sandbox is asked to be | [`spec`] |
 //! | the language of a piece of code | [`language`] |
-//! | limits and sizes | [`limits`], [`size`] |
+//! | limits and sizes; limits that are asked for | [`limits`], [`size`]; [`asked`] |
 //! | a sandbox as its users see it | [`sandbox`] |
 //! | what happened to it | [`event`] |
 //! | a command in it | [`command`] |
@@ -15,6 +15,7 @@
 //! | the steps of a create, timed | [`phase`] |
 //! | the name that was probably meant | [`mod@nearest`] |
 
+pub mod asked;
 pub mod cause;
 pub mod command;
 pub mod event;
@@ -29,6 +30,7 @@ pub mod size;
 pub mod spec;
 pub mod time;
 
+pub use asked::AskedLimits;
 pub use cause::Cause;
 pub use command::{CommandEnd, CommandId, CommandRecord, CommandState, OutputSize, TerminalSize};
 pub use event::{EndCause, Event, EventKind};

@@ -16,11 +16,12 @@
 //! | one command, from start to end | `process` |
 //! | why it ended | [`outcome`] |
 //! | a run as one JSON object | [`report`] |
-//! | files in and out | [`transfer`] |
+//! | files in and out; those that are answered | [`transfer`], `collect` |
 //! | what a compiler made | [`build`] |
 
 pub mod agent;
 pub mod build;
+mod collect;
 pub mod guest;
 pub mod outcome;
 pub mod output;
@@ -35,6 +36,7 @@ pub mod transfer;
 pub mod watch;
 
 pub use build::{BuildPlace, BuiltFile};
+pub use collect::collect;
 pub use guest::{Command, Control, End, Event, Events, Guest, GuestError};
 pub use outcome::{Outcome, Stage};
 pub use output::{Capture, Channel, Sink};

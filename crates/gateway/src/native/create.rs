@@ -14,7 +14,9 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use soulbox_control::{CreateRequest, SandboxCommand, SandboxView};
-use soulbox_model::{ByteSize, Isolation, Lifecycle, Limits, NetworkMode, OnTimeout};
+#[cfg(fuzzing)]
+use soulbox_model::{ByteSize, Limits};
+use soulbox_model::{AskedLimits, Isolation, Lifecycle, LimitError, NetworkMode, OnTimeout};
 use std::collections::BTreeMap;
 
 /// The template of who names none.
@@ -38,50 +40,8 @@ struct NewSandbox {
     env_vars: BTreeMap<String, String>,
     network: Option<NetworkMode>,
     isolation: Isolation,
-    limits: NewLimits,
-}
-
-/// What it may use; of what is absent, the server's settings (section `sandbox`).
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-struct NewLimits {
-    cpu_millis: Option<u32>,
-    cpu_weight: Option<u32>,
-    memory_bytes: Option<u64>,
-    memory_max_bytes: Option<u64>,
-    pids: Option<u32>,
-    open_files: Option<u32>,
-    io_read_bytes: Option<u64>,
-    io_write_bytes: Option<u64>,
-    disk_bytes: Option<u64>,
-}
-
-impl NewLimits {
-    /// These limits over `usual`. Who asks for other memory and names no most gets as much and no more.
-    fn over(&self, usual: Limits) -> Result<Limits, ApiError> {
-        let size = |asked: Option<u64>, usual| asked.map_or(usual, ByteSize);
-        let memory = size(self.memory_bytes, usual.memory);
-        let memory_max = match (self.memory_bytes, self.memory_max_bytes) {
-            (_, Some(most)) => ByteSize(most),
-            (Some(_), None) => memory,
-            (None, None) => usual.memory_max,
-        };
-        let limits = Limits {
-            cpu_millis: self.cpu_millis.unwrap_or(usual.cpu_millis),
-            cpu_weight: self.cpu_weight.unwrap_or(usual.cpu_weight),
-            memory,
-            memory_max,
-            pids: self.pids.unwrap_or(usual.pids),
-            open_files: self.open_files.unwrap_or(usual.open_files),
-            io_read: size(self.io_read_bytes, usual.io_read),
-            io_write: size(self.io_write_bytes, usual.io_write),
-            disk: size(self.disk_bytes, usual.disk),
-        };
-        limits
-            .check()
-            .map_err(|error| ApiError::bad(format!("limits: {error}")))?;
-        Ok(limits)
-    }
+    /// Of what is absent, the server's settings (section `sandbox`).
+    limits: AskedLimits,
 }
 
 /// For fuzzing: what is kept of a body has limits and variables that hold.
@@ -89,7 +49,7 @@ impl NewLimits {
 pub(super) fn fuzz(body: &[u8]) -> Result<(), ApiError> {
     let asked: NewSandbox = crate::body::parse(body)?;
     let usual = Limits::usual(2000, ByteSize::mib(1024), 1024, ByteSize::gib(10));
-    let limits = asked.limits.over(usual)?;
+    let limits = asked.limits.over(usual).map_err(|error| wrong_limit(&error))?;
     assert!(limits.check().is_ok() && limits.memory <= limits.memory_max);
     check_maps(&asked.metadata, &asked.env_vars)
 }
@@ -116,9 +76,11 @@ fn request(gateway: &Gateway, asked: NewSandbox) -> Result<CreateRequest, ApiErr
         Some(given) => seconds("timeout", given)?,
         None => settings.server.timeout,
     };
+    let limits = asked.limits.over(settings.sandbox.limits());
+    let limits = limits.map_err(|error| wrong_limit(&error))?;
     let template = asked.template.as_deref().unwrap_or(TEMPLATE);
     Ok(CreateRequest {
-        limits: Some(asked.limits.over(settings.sandbox.limits())?),
+        limits: Some(limits),
         template: gateway.control.template(template)?,
         timeout,
         lifecycle: Lifecycle {
@@ -138,6 +100,10 @@ fn request(gateway: &Gateway, asked: NewSandbox) -> Result<CreateRequest, ApiErr
         isolation: asked.isolation,
         once: None,
     })
+}
+
+fn wrong_limit(error: &LimitError) -> ApiError {
+    ApiError::bad(format!("limits: {error}"))
 }
 
 /// What its maker is told: with its token and where the time went.
@@ -190,33 +156,6 @@ mod tests {
             r#"{"cpu":1}"#,
         ] {
             assert!(read(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn limits_are_held_to_their_ranges() {
-        let usual = Limits::usual(2000, ByteSize::mib(1024), 1024, ByteSize::gib(10));
-        let ask = |text: &str| {
-            let asked: NewLimits = serde_json::from_str(text).unwrap();
-            asked.over(usual).map_err(|error| error.message)
-        };
-        assert_eq!(ask("{}").unwrap(), usual);
-        let small = ask(r#"{"memoryBytes":67108864}"#).unwrap();
-        assert_eq!(
-            (small.memory, small.memory_max),
-            (ByteSize::mib(64), ByteSize::mib(64))
-        );
-        for (bad, name) in [
-            (r#"{"memoryBytes":1}"#, "memory"),
-            (r#"{"pids":0}"#, "pids"),
-            (r#"{"memoryMaxBytes":67108864}"#, "memory max"),
-            (r#"{"diskBytes":18446744073709551615}"#, "disk"),
-        ] {
-            let message = ask(bad).unwrap_err();
-            assert!(
-                message.starts_with("limits: ") && message.contains(name),
-                "{message}"
-            );
         }
     }
 }

@@ -1,13 +1,10 @@
 //! Connections to a server: TCP, and TLS where its URL says so.
 
-use super::roots;
-use super::url::Url;
-use crate::exit::Exit;
-use crate::failure::Failure;
-use rustls::pki_types::ServerName;
+use crate::roots::{Trust, TrustError};
+use crate::url::Url;
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use soulbox_runtime::agent_client::{Connect, Connecting, Duplex};
-use soulbox_settings::Settings;
+use soulbox_agent_client::{Connect, Connecting, Duplex};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -24,7 +21,7 @@ const LOCAL: &str = "localhost";
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LineError {
+pub enum LineError {
     /// Nobody accepts one.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
@@ -34,6 +31,25 @@ pub(crate) enum LineError {
     /// It does not speak TLS, or not as this program does.
     #[error("the handshake of TLS failed")]
     Shake(#[source] io::Error),
+}
+
+/// Why no connection can be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum SetUpError {
+    /// No certificate can be for the server's name.
+    #[error("no certificate can be for the host {host:?}")]
+    Name {
+        /// The name.
+        host: String,
+        /// Why.
+        source: InvalidDnsNameError,
+    },
+    /// A file with certificates is wrong.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// TLS itself cannot be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[source] rustls::Error),
 }
 
 impl From<LineError> for io::Error {
@@ -47,20 +63,20 @@ impl From<LineError> for io::Error {
 
 /// The way to a server. Clones share what is trusted.
 #[derive(Debug, Clone)]
-pub(crate) struct Line {
+pub struct Line {
     host: String,
     port: u16,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
 }
 
 impl Line {
-    /// The way to the server at `url`, for which those of [`roots`] may vouch if it speaks TLS.
+    /// The way to the server at `url`, for which `trust` may vouch if it speaks TLS.
     ///
     /// # Errors
-    /// Its name cannot be in a certificate; or as [`roots::of`].
-    pub(crate) fn to(url: &Url, settings: &Settings) -> Result<Self, Failure> {
+    /// [`SetUpError`].
+    pub fn to(url: &Url, trust: &Trust) -> Result<Self, SetUpError> {
         let tls = match url.is_encrypted() {
-            true => Some(secured(url.host(), roots::of(settings)?)?),
+            true => Some(secured(url.host(), trust.roots()?)?),
             false => None,
         };
         Ok(Self {
@@ -74,7 +90,7 @@ impl Line {
     ///
     /// # Errors
     /// [`LineError`].
-    pub(crate) async fn open(&self) -> Result<Box<dyn Duplex>, LineError> {
+    pub async fn open(&self) -> Result<Box<dyn Duplex>, LineError> {
         let stream = self.dial().await.map_err(LineError::Connect)?;
         stream.set_nodelay(true).map_err(LineError::Connect)?;
         let Some((config, name)) = &self.tls else {
@@ -110,14 +126,14 @@ fn is_local(host: &str) -> bool {
 fn secured(
     host: &str,
     roots: RootCertStore,
-) -> Result<(Arc<ClientConfig>, ServerName<'static>), Failure> {
-    let name = ServerName::try_from(host.to_owned()).map_err(|error| {
-        let what = format!("no certificate can be for the host {host:?}");
-        Failure::new(Exit::USAGE, what).because(&error)
+) -> Result<(Arc<ClientConfig>, ServerName<'static>), SetUpError> {
+    let name = ServerName::try_from(host.to_owned()).map_err(|source| SetUpError::Name {
+        host: host.to_owned(),
+        source,
     })?;
     let crypto = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(crypto).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| Failure::of(Exit::INTERNAL, &error))?;
+    let config = config.map_err(SetUpError::Tls)?;
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![HTTP1.to_vec()];
     Ok((Arc::new(config), name))
@@ -147,11 +163,11 @@ mod tests {
 
     #[test]
     fn an_encrypted_line_needs_a_name_that_a_certificate_can_have() {
-        let settings = Settings::with(&[]).unwrap();
-        let line = |url: &str| Line::to(&Url::parse(url).unwrap(), &settings);
+        let line = |url: &str| Line::to(&Url::parse(url).unwrap(), &Trust::default());
         assert!(line("http://under_score:1").unwrap().tls.is_none());
         assert!(line("https://box.example").unwrap().tls.is_some());
         assert!(line("https://[::1]:8443").unwrap().tls.is_some());
-        assert_eq!(line("https://-:1").unwrap_err().exit, Exit::USAGE);
+        let wrong = line("https://-:1");
+        assert!(matches!(wrong, Err(SetUpError::Name { .. })), "{wrong:?}");
     }
 }

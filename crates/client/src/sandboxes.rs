@@ -1,7 +1,7 @@
 //! Sandboxes in the server's words.
 
-use super::error::RemoteError;
-use super::server::Server;
+use crate::error::RemoteError;
+use crate::server::Server;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,34 +17,45 @@ const PAGES: usize = 1000;
 /// A sandbox that lives.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Listed {
+pub struct Listed {
+    /// Its id.
     #[serde(rename = "sandboxID")]
-    pub(crate) sandbox_id: SandboxId,
+    pub sandbox_id: SandboxId,
+    /// The template that it was made from.
     #[serde(rename = "templateID")]
-    pub(crate) template_id: String,
-    pub(crate) state: String,
-    pub(crate) started_at: String,
-    pub(crate) end_at: String,
-    pub(crate) cpu_count: u32,
+    pub template_id: String,
+    /// `running` or `paused`.
+    pub state: String,
+    /// When it was made, RFC 3339.
+    pub started_at: String,
+    /// When its time is over, RFC 3339.
+    pub end_at: String,
+    /// Processors, rounded up.
+    pub cpu_count: u32,
+    /// Memory in MiB.
     #[serde(rename = "memoryMB")]
-    pub(crate) memory_mb: u64,
+    pub memory_mb: u64,
+    /// What its maker noted.
     #[serde(default)]
-    pub(crate) metadata: BTreeMap<String, String>,
+    pub metadata: BTreeMap<String, String>,
+    /// The level of isolation that it has.
     #[serde(default)]
-    pub(crate) isolation: String,
+    pub isolation: String,
 }
 
 /// What is needed to talk to a sandbox.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Met {
+pub struct Met {
+    /// Its id.
     #[serde(rename = "sandboxID")]
-    pub(crate) sandbox_id: SandboxId,
+    pub sandbox_id: SandboxId,
+    /// What its agent wants to see.
     #[serde(default)]
-    pub(crate) envd_access_token: Option<String>,
+    pub envd_access_token: Option<String>,
     /// Everything that was told.
     #[serde(flatten)]
-    pub(crate) rest: BTreeMap<String, Value>,
+    pub rest: BTreeMap<String, Value>,
 }
 
 /// Those that ended.
@@ -58,7 +69,7 @@ impl Server {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub(crate) async fn list(&self) -> Result<Vec<Listed>, RemoteError> {
+    pub async fn list(&self) -> Result<Vec<Listed>, RemoteError> {
         let mut all = Vec::new();
         let mut path = "/v2/sandboxes?limit=100".to_owned();
         for _ in 0..PAGES {
@@ -79,7 +90,7 @@ impl Server {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub(crate) async fn ended(&self) -> Result<Vec<Value>, RemoteError> {
+    pub async fn ended(&self) -> Result<Vec<Value>, RemoteError> {
         let answer: Ended = self.get("/v1/sandboxes?state=ended").await?;
         Ok(answer.sandboxes)
     }
@@ -88,7 +99,7 @@ impl Server {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub(crate) async fn meet(&self, id: &SandboxId) -> Result<Met, RemoteError> {
+    pub async fn meet(&self, id: &SandboxId) -> Result<Met, RemoteError> {
         self.get(&format!("/sandboxes/{id}")).await
     }
 
@@ -96,7 +107,7 @@ impl Server {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub(crate) async fn kill(&self, id: &SandboxId) -> Result<(), RemoteError> {
+    pub async fn kill(&self, id: &SandboxId) -> Result<(), RemoteError> {
         let path = format!("/sandboxes/{id}");
         self.have_done(Method::DELETE, &path, None).await
     }
@@ -105,7 +116,7 @@ impl Server {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub(crate) async fn pause(&self, id: &SandboxId) -> Result<(), RemoteError> {
+    pub async fn pause(&self, id: &SandboxId) -> Result<(), RemoteError> {
         let path = format!("/sandboxes/{id}/pause");
         self.have_done(Method::POST, &path, None).await
     }
@@ -114,7 +125,7 @@ impl Server {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub(crate) async fn connect(
+    pub async fn connect(
         &self,
         id: &SandboxId,
         seconds: Option<u64>,

@@ -1,42 +1,54 @@
 //! A stream of [server-sent events](https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-use super::error::RemoteError;
-use super::exchange::ExchangeError;
-use super::server::{Question, Server};
+use crate::error::RemoteError;
+use crate::exchange::ExchangeError;
+use crate::server::{Question, Server};
 use http::Method;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-/// The longest line, in bytes: an event is a few hundred.
+/// The longest line of a stream without files, in bytes: an event is a few hundred.
 const LONGEST: usize = 256 * 1024;
 
 /// A message of a stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Message {
+pub struct Message {
     /// What kind.
-    pub(crate) kind: String,
+    pub kind: String,
     /// What it holds.
-    pub(crate) data: String,
+    pub data: String,
 }
 
 /// A stream that is followed. It has no time limit: the next message may come any day.
-pub(crate) struct Follow<'s> {
-    server: &'s Server,
+pub struct Follow {
+    server: Server,
     body: Incoming,
     reader: Reader,
+    /// The longest line that is read.
+    most: usize,
 }
 
-impl<'s> Follow<'s> {
+impl Follow {
     /// Begins to follow.
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub(crate) async fn open(server: &'s Server, path: &str) -> Result<Self, RemoteError> {
-        let response = server.open(Question::bare(Method::GET, path)).await?;
+    pub async fn open(server: &Server, path: &str) -> Result<Self, RemoteError> {
+        Self::ask(server, Question::bare(Method::GET, path), LONGEST).await
+    }
+
+    /// As [`Follow::open`], of the answer to any question, in which a line has at most `most` bytes.
+    pub(crate) async fn ask(
+        server: &Server,
+        question: Question<'_>,
+        most: usize,
+    ) -> Result<Self, RemoteError> {
+        let response = server.open(question).await?;
         Ok(Self {
-            server,
+            server: server.clone(),
             body: response.into_body(),
             reader: Reader::default(),
+            most,
         })
     }
 
@@ -44,17 +56,15 @@ impl<'s> Follow<'s> {
     ///
     /// # Errors
     /// The connection broke, or a line is too long.
-    pub(crate) async fn next(&mut self) -> Result<Option<Message>, RemoteError> {
+    pub async fn next(&mut self) -> Result<Option<Message>, RemoteError> {
         let url = self.server.url();
         loop {
             if let Some(message) = self.reader.message() {
                 return Ok(Some(message));
             }
-            if self.reader.rest.len() > LONGEST || self.reader.data.len() > LONGEST {
-                return Err(RemoteError::of(
-                    url,
-                    ExchangeError::TooLarge { limit: LONGEST },
-                ));
+            let limit = self.most;
+            if self.reader.rest.len() > limit || self.reader.data.len() > limit {
+                return Err(RemoteError::of(url, ExchangeError::TooLarge { limit }));
             }
             let Some(frame) = self.body.frame().await else {
                 return Ok(None);
@@ -71,14 +81,24 @@ impl<'s> Follow<'s> {
 #[derive(Default)]
 struct Reader {
     rest: Vec<u8>,
+    /// How much of it is known to hold no end of a line.
+    looked: usize,
     kind: String,
     data: String,
 }
 
 impl Reader {
+    fn end_of_line(&mut self) -> Option<usize> {
+        let new = self.rest.iter().skip(self.looked);
+        let end = new.enumerate().find(|(_, byte)| **byte == b'\n');
+        let end = end.map(|(at, _)| at + self.looked);
+        self.looked = end.map_or(self.rest.len(), |_| 0);
+        end
+    }
+
     /// The next message of what has come.
     fn message(&mut self) -> Option<Message> {
-        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = self.end_of_line() {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line);
             let line = line.trim_end_matches(['\n', '\r']);
@@ -103,7 +123,7 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     #[test]
     fn messages_come_whole_however_they_are_cut() {

@@ -1,10 +1,8 @@
-//! Why a request got no good answer, and what that means for a person.
+//! Why a request got no good answer.
 
-use super::exchange::ExchangeError;
-use super::line::LineError;
-use super::url::Url;
-use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::exchange::ExchangeError;
+use crate::line::LineError;
+use crate::url::Url;
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -13,7 +11,7 @@ const WORDS: usize = 1000;
 
 /// A request that got no good answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RemoteError {
+pub enum RemoteError {
     /// Nobody answers.
     #[error("no server at {url}")]
     Nobody {
@@ -75,7 +73,7 @@ impl RemoteError {
     }
 
     /// A refusal, by its body.
-    pub(crate) fn refused(status: StatusCode, body: &[u8]) -> Self {
+    pub fn refused(status: StatusCode, body: &[u8]) -> Self {
         let words = match serde_json::from_slice::<Words>(body) {
             Ok(words) => words.message,
             Err(_) => String::from_utf8_lossy(body).into_owned(),
@@ -89,43 +87,8 @@ impl RemoteError {
     }
 
     /// Whether what was asked for is not there.
-    pub(crate) fn is_not_found(&self) -> bool {
+    pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
-    }
-
-    fn exit(&self) -> Exit {
-        let Self::Refused { status, .. } = self else {
-            return Exit::SERVER;
-        };
-        match status.as_u16() {
-            404 => Exit::NOT_FOUND,
-            // The sandbox is in another state: already paused, already running.
-            409 => Exit::NO,
-            429 | 507 => Exit::CREATE,
-            501 => Exit::HOST,
-            400 | 405..=428 => Exit::USAGE,
-            _ => Exit::SERVER,
-        }
-    }
-}
-
-impl From<RemoteError> for Failure {
-    fn from(error: RemoteError) -> Self {
-        let failure = Self::of(error.exit(), &error);
-        match &error {
-            RemoteError::Nobody { .. } => {
-                failure.help("start one: soulbox serve; or name another: --server URL")
-            }
-            RemoteError::Stranger { .. } => failure.help(
-                "--ca FILE names who vouches for it (`soulbox ca path` on its machine); the URL must have its domain",
-            ),
-            RemoteError::Refused { status, .. } if *status == StatusCode::UNAUTHORIZED => failure
-                .help("the key is of another server; see SOULBOX_API_KEY, E2B_API_KEY, --api-key-file"),
-            RemoteError::Refused { status, .. } if *status == StatusCode::SERVICE_UNAVAILABLE => {
-                failure.help("try again in a few seconds")
-            }
-            _ => failure,
-        }
     }
 }
 
@@ -149,16 +112,5 @@ mod tests {
             "the server answered 500 Internal Server Error"
         );
         assert!(refused(500, &"x".repeat(5000)).to_string().len() <= WORDS);
-        for (status, exit) in [
-            (400, Exit::USAGE),
-            (401, Exit::SERVER),
-            (404, Exit::NOT_FOUND),
-            (409, Exit::NO),
-            (429, Exit::CREATE),
-            (500, Exit::SERVER),
-            (501, Exit::HOST),
-        ] {
-            assert_eq!(Failure::from(refused(status, "{}")).exit, exit, "{status}");
-        }
     }
 }

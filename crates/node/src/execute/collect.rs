@@ -1,24 +1,23 @@
 //! Files of a run that are answered: bounded in number and size, for the sandbox says how many and how long they are.
 
-use super::RunRequest;
+use crate::execute::program::HOME;
+use crate::execute::{GuestError, Returned, TransferError};
 use bytes::Bytes;
-use soulbox_node::execute::program::HOME;
-use soulbox_node::execute::{GuestError, Returned, TransferError};
 use soulbox_runtime::agent_client::{AgentClient, AgentError};
 use soulbox_settings::Execute;
 use std::collections::BTreeSet;
 
-/// Fetches the files that were asked for, and tells what could not be.
-pub(super) async fn collect(
+/// Fetches the files that were asked for, each a path or a pattern, and tells what could not be.
+pub async fn collect(
     agent: &AgentClient,
-    request: &RunRequest,
+    returns: &[String],
+    user: Option<&str>,
     most: &Execute,
 ) -> (Vec<Returned>, Vec<TransferError>) {
-    let user = request.execution.user.as_deref();
     let (mut found, mut failed) = (Vec::new(), Vec::new());
     let mut room = most.returns.bytes();
     let mut names = BTreeSet::new();
-    for wanted in &request.returns {
+    for wanted in returns {
         let wanted = absolute(wanted);
         match named(agent, &wanted, user).await {
             Ok(some) => names.extend(some),
@@ -88,7 +87,7 @@ fn told(path: String, error: AgentError, most: &Execute) -> TransferError {
             "the files are larger than {} together (setting execute.returns)",
             most.returns
         )),
-        error => soulbox_node::execute::agent::told(error),
+        error => crate::execute::agent::told(error),
     };
     refusal(path, refused)
 }

@@ -1,12 +1,10 @@
 //! A server and what can be asked of it.
 
-use super::error::RemoteError;
-use super::exchange;
-use super::key;
-use super::line::Line;
-use super::url::Url;
-use crate::cmd::serve::Credentials;
-use crate::failure::Failure;
+use crate::error::RemoteError;
+use crate::exchange;
+use crate::line::{Line, SetUpError};
+use crate::roots::Trust;
+use crate::url::Url;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName};
 use http::{HeaderValue, Method, Request, Response};
@@ -15,9 +13,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use soulbox_model::{ApiKey, TeamId};
-use soulbox_settings::Settings;
 use soulbox_settings::section::Client;
-use std::path::Path;
 use std::time::Duration;
 
 /// The header that brings the key.
@@ -27,7 +23,7 @@ const TEAM: HeaderName = HeaderName::from_static("soulbox-team");
 
 /// A server, and the key that it is shown.
 #[derive(Debug, Clone)]
-pub(crate) struct Server {
+pub struct Server {
     url: Url,
     line: Line,
     key: ApiKey,
@@ -36,30 +32,25 @@ pub(crate) struct Server {
 }
 
 /// What is asked.
-pub(crate) struct Question<'q> {
-    pub(crate) method: Method,
-    pub(crate) path: &'q str,
-    pub(crate) body: Bytes,
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+#[derive(Debug)]
+pub struct Question<'q> {
+    /// How.
+    pub method: Method,
+    /// The path, with a query perhaps.
+    pub path: &'q str,
+    /// What is sent; JSON, unless it is empty.
+    pub body: Bytes,
+    /// Headers beside those that every request has.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Server {
-    /// The server that the settings name, and a key for it. Asks nothing yet.
+    /// The server at `url`, which is shown `key`. Asks nothing yet.
     ///
     /// # Errors
-    /// The URL is none, there is no key, or no certificate where one is named.
-    pub(crate) fn of(settings: &Settings, key_file: Option<&Path>) -> Result<Self, Failure> {
-        let read = Credentials::read(&settings.paths.data_dir);
-        // The file matters only to those who have nothing else.
-        let named = !settings.client.url.is_empty();
-        let credentials = match read {
-            Err(failure) if !named => return Err(failure),
-            read => read.ok().flatten(),
-        };
-        let url = Url::of(settings, credentials.as_ref())?;
-        let key = key::find(key_file, &url, credentials.as_ref())?;
-        let line = Line::to(&url, settings)?;
-        let limits = settings.client.clone();
+    /// [`SetUpError`], where it speaks TLS.
+    pub fn new(url: Url, key: ApiKey, trust: &Trust, limits: Client) -> Result<Self, SetUpError> {
+        let line = Line::to(&url, trust)?;
         Ok(Self {
             url,
             line,
@@ -70,23 +61,31 @@ impl Server {
     }
 
     /// The way there.
-    pub(crate) fn line(&self) -> &Line {
+    #[must_use]
+    pub fn line(&self) -> &Line {
         &self.line
     }
 
     /// The same server, for a team that the key is not of.
     #[must_use]
-    pub(crate) fn for_team(self, team: Option<TeamId>) -> Self {
+    pub fn for_team(self, team: Option<TeamId>) -> Self {
         Self { team, ..self }
     }
 
     /// How long it is worth asking again after a connection broke.
-    pub(crate) fn reconnect(&self) -> Duration {
+    #[must_use]
+    pub fn reconnect(&self) -> Duration {
         self.limits.reconnect
     }
 
+    /// The longest answer that is read whole, in bytes.
+    pub(crate) fn longest(&self) -> usize {
+        usize::try_from(self.limits.answer.bytes()).unwrap_or(usize::MAX)
+    }
+
     /// Where it is.
-    pub(crate) fn url(&self) -> &Url {
+    #[must_use]
+    pub fn url(&self) -> &Url {
         &self.url
     }
 
@@ -94,7 +93,7 @@ impl Server {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub(crate) async fn open(
+    pub async fn open(
         &self,
         question: Question<'_>,
     ) -> Result<Response<Incoming>, RemoteError> {
@@ -106,8 +105,10 @@ impl Server {
             .method(question.method)
             .uri(question.path)
             .header(HOST, self.url.authority())
-            .header(ACCEPT, "*/*")
             .header(KEY, self.key.reveal());
+        if question.headers.iter().all(|(name, _)| name != ACCEPT) {
+            request = request.header(ACCEPT, "*/*");
+        }
         if let Some(team) = &self.team {
             request = request.header(TEAM, team.as_str());
         }
@@ -132,7 +133,7 @@ impl Server {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RemoteError> {
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RemoteError> {
         self.get_with(path).await.map(|(answer, _)| answer)
     }
 
@@ -140,7 +141,7 @@ impl Server {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub(crate) async fn get_page<T: DeserializeOwned>(
+    pub async fn get_page<T: DeserializeOwned>(
         &self,
         path: &str,
         name: &str,
@@ -164,7 +165,7 @@ impl Server {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub(crate) async fn post<T: DeserializeOwned>(
+    pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
@@ -178,7 +179,7 @@ impl Server {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub(crate) async fn have_done(
+    pub async fn have_done(
         &self,
         method: Method,
         path: &str,
@@ -196,7 +197,7 @@ impl Server {
     ///
     /// # Errors
     /// The body cannot be written.
-    pub(crate) fn question<'q>(
+    pub fn question<'q>(
         &self,
         method: Method,
         path: &'q str,
@@ -213,7 +214,7 @@ impl Server {
     ///
     /// # Errors
     /// It broke off, took too long, or is too long.
-    pub(crate) async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, RemoteError> {
+    pub async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, RemoteError> {
         let read = exchange::whole(response.into_body(), &self.limits).await;
         read.map_err(|error| RemoteError::of(&self.url, error))
     }
@@ -222,12 +223,12 @@ impl Server {
     ///
     /// # Errors
     /// It is none, or another one.
-    pub(crate) fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, RemoteError> {
+    pub fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, RemoteError> {
         serde_json::from_slice(body).map_err(|error| self.unreadable(error))
     }
 
     /// An answer that is not what it should be.
-    pub(crate) fn unreadable(
+    pub fn unreadable(
         &self,
         error: impl std::error::Error + Send + Sync + 'static,
     ) -> RemoteError {
@@ -240,7 +241,7 @@ impl Server {
 
 impl<'q> Question<'q> {
     /// One without a body.
-    pub(crate) fn bare(method: Method, path: &'q str) -> Self {
+    pub fn bare(method: Method, path: &'q str) -> Self {
         Self {
             method,
             path,

@@ -1,11 +1,18 @@
 //! Where a server is.
 
-use crate::cmd::serve::Credentials;
-use crate::exit::Exit;
-use crate::failure::Failure;
 use http::uri::Authority;
-use soulbox_settings::Settings;
 use std::fmt;
+
+/// The most of a wrong URL that is shown, in characters.
+const SHOWN: usize = 300;
+
+/// Text that is no server's URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{shown:?} is no server's URL: {why}")]
+pub struct UrlError {
+    shown: String,
+    why: &'static str,
+}
 
 /// The ports of URLs that name none.
 const PORT: u16 = 80;
@@ -13,38 +20,21 @@ const TLS_PORT: u16 = 443;
 
 /// A server's address: `http://host:port` or `https://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Url {
+pub struct Url {
     is_encrypted: bool,
     host: String,
     port: u16,
 }
 
 impl Url {
-    /// The server that the settings name; without one, the server whose data directory this is, by the file
-    /// that it wrote, or where it would listen.
-    ///
-    /// # Errors
-    /// The URL is none.
-    pub(crate) fn of(
-        settings: &Settings,
-        credentials: Option<&Credentials>,
-    ) -> Result<Self, Failure> {
-        match (settings.client.url.as_str(), credentials) {
-            ("", Some(credentials)) => Self::parse(&credentials.url),
-            ("", None) => Self::parse(&format!("http://{}", settings.server.listen)),
-            (url, _) => Self::parse(url),
-        }
-    }
-
     /// Reads `http://host[:port][/]`, or the same with `https`.
     ///
     /// # Errors
     /// It is not that.
-    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
-        let refuse = |why: &str| {
-            let shown: String = text.chars().take(300).collect();
-            Failure::new(Exit::USAGE, format!("{shown:?} is no server's URL: {why}"))
-                .help("such as http://127.0.0.1:3000 or https://box.example (--server, setting client.url)")
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let refuse = |why: &'static str| UrlError {
+            shown: text.chars().take(SHOWN).collect(),
+            why,
         };
         let (is_encrypted, rest) = match text.strip_prefix("https://") {
             Some(rest) => (true, rest),
@@ -80,24 +70,24 @@ impl Url {
     }
 
     /// Whether it speaks TLS.
-    pub(crate) fn is_encrypted(&self) -> bool {
+    pub fn is_encrypted(&self) -> bool {
         self.is_encrypted
     }
 
     /// The host: a name, or an address without brackets.
-    pub(crate) fn host(&self) -> &str {
+    pub fn host(&self) -> &str {
         let inner = self.host.strip_prefix('[');
         let inner = inner.and_then(|host| host.strip_suffix(']'));
         inner.unwrap_or(&self.host)
     }
 
     /// The port.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// Host and port.
-    pub(crate) fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 }
@@ -135,7 +125,7 @@ mod tests {
             "http://h:x",
             "http://h:70000",
         ] {
-            assert_eq!(Url::parse(bad).unwrap_err().exit, Exit::USAGE, "{bad}");
+            assert!(Url::parse(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One request, one answer. Nothing is ever sent again by itself.
 
-use super::line::{Line, LineError};
+use crate::line::{Line, LineError};
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -16,7 +16,7 @@ const HEADERS: usize = 128;
 
 /// A request that got no answer, or none that can be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ExchangeError {
+pub enum ExchangeError {
     /// There is no connection.
     #[error(transparent)]
     Line(#[from] LineError),
