@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic)] // a test that cannot be set up has failed
 
 pub mod http;
+pub mod kernel;
 pub mod server;
 pub mod templates;
 

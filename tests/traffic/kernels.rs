@@ -3,41 +3,17 @@
 use crate::http::{self, Answer};
 use crate::server::{Sandbox, Server};
 use serde_json::{Value, json};
+use soulbox_tests::kernel;
 use tokio::net::TcpStream;
 
 const PORT: u16 = 49999;
-
-/// A kernel in a few lines: it runs Python and tells what that prints.
-const KERNEL: &str = r#"
-import contextlib, io, json, socket, struct
-s = socket.socket(fileno=3)
-def say(**m):
-    b = json.dumps(m).encode()
-    s.sendall(struct.pack(">I", len(b)) + b)
-class Out(io.TextIOBase):
-    def write(self, text): say(type="stdout", id=id, text=text)
-known = {}
-say(type="ready")
-while head := s.recv(4, socket.MSG_WAITALL):
-    m = json.loads(s.recv(*struct.unpack(">I", head), socket.MSG_WAITALL))
-    id = m["id"]
-    if m["type"] == "execute":
-        say(type="count", id=id, execution_count=1)
-        with contextlib.suppress(KeyboardInterrupt), contextlib.redirect_stdout(Out()): exec(m["code"], known)
-    say(type="end", id=id, status="ok")
-"#;
 
 impl Server {
     /// A sandbox with that kernel.
     async fn with_kernel(&self, more: Value) -> Sandbox {
         let sandbox = self.sandbox(more).await;
-        let spec = json!({
-            "argv": ["/usr/bin/python3", "-c", KERNEL], "metadata": { "soulbox": { "protocol": "control" } },
-        });
-        // As in a template.
-        let write = "d=/usr/lib/soulbox/kernels/python; sudo mkdir -p $d && \
-                     printf %s \"$1\" | sudo tee $d/kernel.json >/dev/null && echo written";
-        let command = ["/bin/sh", "-c", write, "sh", &spec.to_string()];
+        let command = kernel::install();
+        let command: Vec<_> = command.iter().map(String::as_str).collect();
         self.run_inside(&sandbox, &command, "written\n").await;
         sandbox
     }

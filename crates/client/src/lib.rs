@@ -22,7 +22,7 @@
 //! use soulbox_client::{Execute, SoulBox};
 //! use soulbox_settings::Settings;
 //!
-//! let settings = Settings::with(&[("paths.data_dir", "/var/lib/example")])?;
+//! let settings = Settings::with(&[("data_dir", "/var/lib/example")])?;
 //! let soulbox = SoulBox::embedded(settings.into()).await?;
 //! let run = soulbox.execute(&Execute::new("bash", "echo hello")).await?;
 //! assert!(run.is_success());

@@ -1,37 +1,27 @@
 //! A running server, seen from the command line: the same programming interface that its other clients use.
+//! The client is crate `soulbox-client`; here is what the command line adds.
 //!
 //! | What | File |
 //! |---|---|
-//! | where it is | [`url`] |
-//! | the way there: TCP, TLS; who may vouch for it | [`line`], [`roots`] |
+//! | which server is meant | [`server`] |
+//! | who may vouch for it | [`trust`] |
 //! | the key that it is shown | [`key`] |
-//! | one request, one answer | [`exchange`] |
-//! | why a request got no good answer, and what that means for a person | [`error`] |
-//! | a server and what can be asked of it | [`server`] |
-//! | sandboxes in its words | [`sandbox`] |
+//! | what a request without a good answer means for a person | [`error`] |
 //! | ids, whole or begun | [`find`] |
 //! | what a sandbox is asked to be | [`wish`] |
-//! | the way to the agent of a sandbox | [`agent`] |
 //! | commands that are started once and remembered | [`command`] |
 //! | a sandbox as running code sees it | [`guest`] |
-//! | a stream of events | [`follow`] |
 
-pub(crate) mod agent;
 pub(crate) mod command;
 pub(crate) mod error;
-pub(crate) mod exchange;
 pub(crate) mod find;
-pub(crate) mod follow;
 pub(crate) mod guest;
 pub(crate) mod key;
-pub(crate) mod line;
-pub(crate) mod roots;
-pub(crate) mod sandbox;
 pub(crate) mod server;
-pub(crate) mod url;
+pub(crate) mod trust;
 pub(crate) mod wish;
 
-pub(crate) use server::Server;
+pub(crate) use soulbox_client::Server;
 
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -2,7 +2,7 @@
 
 use crate::cli::Global;
 use crate::failure::Failure;
-use crate::remote::Server;
+use crate::remote::{self, Server};
 use clap::Args;
 use soulbox_model::TeamId;
 use soulbox_settings::{Flag, Settings};
@@ -55,7 +55,7 @@ impl ServerFlags {
     /// # Errors
     /// There is no key, or no certificate where one is named.
     pub(crate) fn server(&self, settings: &Settings) -> Result<Server, Failure> {
-        let server = Server::of(settings, self.api_key_file.as_deref())?;
+        let server = remote::server::of(settings, self.api_key_file.as_deref())?;
         Ok(server.for_team(self.team.clone()))
     }
 }

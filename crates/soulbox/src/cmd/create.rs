@@ -7,8 +7,9 @@ use crate::cli::server::{ServerFlags, time};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::remote;
-use crate::remote::wish::{Wish, seconds};
+use crate::remote::wish;
 use crate::terminal;
+use soulbox_client::NewSandbox;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -55,9 +56,9 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let settings = global.settings(flags.chain(args.limits.flags()).collect())?;
     let server = args.server.server(&settings)?;
     let variables = args.variables.iter().map(|text| variable(text));
-    let wish = Wish {
+    let wish = NewSandbox {
         template: args.template.clone(),
-        timeout: args.timeout.map(seconds),
+        timeout: args.timeout,
         auto_pause: args.auto_pause,
         auto_resume: args.auto_resume,
         metadata: args
@@ -66,7 +67,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
             .map(|text| note(text))
             .collect::<Result<_, _>>()?,
         env_vars: variables.collect::<Result<BTreeMap<_, _>, _>>()?,
-        ..Wish::of(&settings)
+        ..wish::of(&settings)
     };
     let must = settings.sandbox.require_limits;
     remote::block_on(async {

@@ -4,12 +4,12 @@ use crate::cli::Global;
 use crate::cli::server::ServerFlags;
 use crate::exit::Exit;
 use crate::failure::{Failure, safe};
-use crate::remote::follow::{Follow, Message};
 use crate::remote::{self, Server, find};
 use crate::signal::Stop;
 use crate::terminal;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use soulbox_client::follow::{Follow, Message};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -5,10 +5,10 @@ use crate::cli::sandbox::variable;
 use crate::cli::server::ServerFlags;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::remote::agent::Way;
 use crate::remote::{self, find};
 use crate::session::{self, Session, There};
 use crate::terminal;
+use soulbox_client::way::Way;
 use soulbox_runtime::agent_client::StartRequest;
 use std::collections::BTreeMap;
 

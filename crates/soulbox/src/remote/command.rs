@@ -5,9 +5,7 @@
 //! breaks, what is missing is read from the server's record of the command, which has the first bytes of each
 //! output (`commands.output` of the server).
 
-use super::error::RemoteError;
-use super::follow::Follow;
-use super::server::Server;
+use super::Server;
 use crate::exit::Exit;
 use crate::failure::{Failure, safe};
 use crate::terminal;
@@ -16,6 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
+use soulbox_client::RemoteError;
+use soulbox_client::follow::Follow;
 use soulbox_model::SandboxId;
 use soulbox_runtime::agent_client::{ProcessEnd, ProcessEvent, StartRequest};
 use std::time::{Duration, Instant};
@@ -159,7 +159,7 @@ impl Patience {
 pub(crate) struct Rest<'s> {
     server: &'s Server,
     path: String,
-    follow: Option<Follow<'s>>,
+    follow: Option<Follow>,
     patience: Patience,
 }
 

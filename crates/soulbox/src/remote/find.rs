@@ -1,10 +1,10 @@
 //! Ids of sandboxes: whole, or their beginning while that is enough to tell them apart.
 
-use super::error::RemoteError;
-use super::sandbox::Met;
-use super::server::Server;
+use super::Server;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use soulbox_client::RemoteError;
+use soulbox_client::sandboxes::Met;
 use soulbox_model::SandboxId;
 
 /// From here on it is taken for a whole id.

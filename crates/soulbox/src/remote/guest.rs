@@ -1,9 +1,9 @@
 //! A sandbox of a server, as running code sees it.
 
-use super::agent::Way;
-use super::server::Server;
+use super::Server;
 use http::Method;
 use serde::Deserialize;
+use soulbox_client::way::Way;
 use soulbox_model::SandboxId;
 use soulbox_node::execute::agent::{self, AgentControl, AgentEvents};
 use soulbox_node::execute::guest::Input;

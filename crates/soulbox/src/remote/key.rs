@@ -1,10 +1,10 @@
 //! The key that a server is shown. Never an argument: everybody on the machine can read those.
 
-use super::url::Url;
 use crate::cmd::serve::Credentials;
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use soulbox_client::url::Url;
 use soulbox_model::ApiKey;
 use soulbox_settings::Source as _;
 use std::path::Path;

@@ -4,11 +4,13 @@ use super::{Args, Job, failed};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::remote::Server;
-use crate::remote::agent::Way;
 use crate::remote::guest::{RemoteGuest, Used};
-use crate::remote::wish::{Made, Wish, seconds};
+use crate::remote::wish;
 use crate::signal::Stop;
 use crate::terminal::Progress;
+use soulbox_client::NewSandbox;
+use soulbox_client::create::Made;
+use soulbox_client::way::Way;
 use soulbox_model::{ByteSize, Phases};
 use soulbox_node::execute::{About, Report};
 use soulbox_node::{MemoryKill, Usage};
@@ -25,7 +27,7 @@ const GONE: &str = "`soulbox events` tells what happened to it";
 /// A server that makes the sandbox.
 pub(super) struct There {
     server: Server,
-    wish: Wish,
+    wish: NewSandbox,
 }
 
 impl There {
@@ -39,10 +41,10 @@ impl There {
         let life = settings.sandbox.timeout.saturating_add(MARGIN);
         Ok(Self {
             server: args.server.server(settings)?,
-            wish: Wish {
+            wish: NewSandbox {
                 template: args.sandbox.template_name().map(str::to_owned),
-                timeout: Some(seconds(life)),
-                ..Wish::of(settings)
+                timeout: Some(life),
+                ..wish::of(settings)
             },
         })
     }
