@@ -49,13 +49,20 @@ async fn runs(soulbox: &SoulBox) {
         )
     };
     let run = soulbox.execute(&code).await.unwrap();
-    assert_eq!((run.cause, run.exit_code), (Cause::Exited, Some(7)), "{run:?}");
+    assert_eq!(
+        (run.cause, run.exit_code),
+        (Cause::Exited, Some(7)),
+        "{run:?}"
+    );
     assert_eq!(run.text(), "\u{fc}bersome input");
     assert_eq!(run.stderr, "an argument seven\n");
     let [file] = run.files.as_slice() else {
         panic!("{run:?}")
     };
-    assert_eq!((file.path.as_str(), &file.content[..]), ("/home/user/a.out", &b"\xff"[..]));
+    assert_eq!(
+        (file.path.as_str(), &file.content[..]),
+        ("/home/user/a.out", &b"\xff"[..])
+    );
     assert_eq!(run.failed_outputs.len(), 1, "{run:?}");
     assert!(run.duration > Duration::ZERO && run.peak_memory > 0 && !run.is_success());
     events(soulbox).await;
@@ -63,10 +70,22 @@ async fn runs(soulbox: &SoulBox) {
         timeout: Some(Duration::from_millis(300)),
         ..Execute::new("bash", "sleep 1000")
     };
-    assert_eq!(soulbox.execute(&endless).await.unwrap().cause, Cause::TimedOut);
-    let wrong = soulbox.execute(&Execute::new("python", "print(")).await.unwrap();
-    assert!(String::from_utf8_lossy(&wrong.stderr).contains("SyntaxError"), "{wrong:?}");
-    let unknown = soulbox.execute(&Execute::new("pyhton", "")).await.unwrap_err();
+    assert_eq!(
+        soulbox.execute(&endless).await.unwrap().cause,
+        Cause::TimedOut
+    );
+    let wrong = soulbox
+        .execute(&Execute::new("python", "print("))
+        .await
+        .unwrap();
+    assert!(
+        String::from_utf8_lossy(&wrong.stderr).contains("SyntaxError"),
+        "{wrong:?}"
+    );
+    let unknown = soulbox
+        .execute(&Execute::new("pyhton", ""))
+        .await
+        .unwrap_err();
     assert!(unknown.to_string().contains("python"), "{unknown}");
     let absent = Execute {
         template: Some("no-such-template".to_owned()),
@@ -91,14 +110,23 @@ async fn events(soulbox: &SoulBox) {
     else {
         panic!("{told:?}")
     };
-    assert_eq!((language.as_str(), &one[..], &odd[..]), ("bash", &b"one\n"[..], &b"\xff"[..]));
+    assert_eq!(
+        (language.as_str(), &one[..], &odd[..]),
+        ("bash", &b"one\n"[..], &b"\xff"[..])
+    );
     assert!(run.is_success() && run.stdout.is_empty());
 }
 
 async fn dropped_run_ends(soulbox: &SoulBox) {
-    let mut running = soulbox.start(&Execute::new("bash", "sleep 1000")).await.unwrap();
+    let mut running = soulbox
+        .start(&Execute::new("bash", "sleep 1000"))
+        .await
+        .unwrap();
     let started = running.next().await.unwrap();
-    assert!(matches!(started, Some(RunEvent::Started { .. })), "{started:?}");
+    assert!(
+        matches!(started, Some(RunEvent::Started { .. })),
+        "{started:?}"
+    );
     drop(running);
     let ended = async {
         while !soulbox.list().await.unwrap().is_empty() {

@@ -26,7 +26,10 @@ async fn used(soulbox: &SoulBox) {
     let [one] = listed.as_slice() else {
         panic!("{listed:?}")
     };
-    assert_eq!((&one.sandbox_id, one.state.as_str()), (sandbox.id(), "running"));
+    assert_eq!(
+        (&one.sandbox_id, one.state.as_str()),
+        (sandbox.id(), "running")
+    );
     assert_eq!(one.metadata["of"], "a test");
     commands(&sandbox).await;
     files(&sandbox).await;
@@ -39,7 +42,10 @@ async fn commands(sandbox: &Sandbox) {
     let line = "echo $WORD; echo bad >&2; exit 3";
     let done = sandbox.run(&shell(line)).await.unwrap();
     assert_eq!((done.exit_code, done.signal), (3, None));
-    assert_eq!((&done.stdout[..], &done.stderr[..]), (&b"seven\n"[..], &b"bad\n"[..]));
+    assert_eq!(
+        (&done.stdout[..], &done.stderr[..]),
+        (&b"seven\n"[..], &b"bad\n"[..])
+    );
     let cat = StartRequest {
         cmd: "cat".to_owned(),
         stdin: true,
@@ -51,7 +57,10 @@ async fn commands(sandbox: &Sandbox) {
     let first = running.next().await.unwrap();
     assert_eq!(first, Some(ProcessEvent::Stdout("one".into())));
     let known = sandbox.processes().await.unwrap();
-    assert!(known.iter().any(|process| process.pid == running.pid()), "{known:?}");
+    assert!(
+        known.iter().any(|process| process.pid == running.pid()),
+        "{known:?}"
+    );
     running.write(b"two").await.unwrap();
     running.close_stdin().await.unwrap();
     let done = running.wait(100).await.unwrap();
@@ -61,7 +70,10 @@ async fn commands(sandbox: &Sandbox) {
     assert_eq!(endless.wait(100).await.unwrap().signal, Some(9));
     let long = sandbox.start(&shell("echo 1234567890")).await.unwrap();
     let refused = long.wait(9).await.unwrap_err();
-    assert!(refused.to_string().contains("more than 9 bytes"), "{refused}");
+    assert!(
+        refused.to_string().contains("more than 9 bytes"),
+        "{refused}"
+    );
     let absent = StartRequest {
         cmd: "no-such-program".to_owned(),
         ..StartRequest::default()
@@ -96,8 +108,14 @@ async fn contexts(sandbox: &Sandbox) {
         ..StartRequest::default()
     };
     assert_eq!(sandbox.run(&install).await.unwrap().stdout, b"written\n");
-    let context = sandbox.new_context(Some("python"), Some("/tmp")).await.unwrap();
-    assert_eq!((context.language.as_str(), context.cwd.as_str()), ("python", "/tmp"));
+    let context = sandbox
+        .new_context(Some("python"), Some("/tmp"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (context.language.as_str(), context.cwd.as_str()),
+        ("python", "/tmp")
+    );
     let run = async |code: &str| {
         let cell = sandbox.run_code(&Code::to(&context, code)).await.unwrap();
         cell.wait().await.unwrap()
@@ -105,7 +123,10 @@ async fn contexts(sandbox: &Sandbox) {
     assert_eq!(run("x = 'kept'").await.stdout, "");
     let told = run("print(x)").await;
     assert_eq!((told.stdout.as_str(), told.count), ("kept\n", Some(1)));
-    let code = Code::to(&context, "import time\nprint('now', end='')\ntime.sleep(1000)");
+    let code = Code::to(
+        &context,
+        "import time\nprint('now', end='')\ntime.sleep(1000)",
+    );
     let mut cell = sandbox.run_code(&code).await.unwrap();
     while cell.next().await.unwrap() != Some(CellEvent::Stdout("now".to_owned())) {}
     // That interrupts it; what comes next is not kept waiting.
@@ -115,7 +136,10 @@ async fn contexts(sandbox: &Sandbox) {
     assert!(known.contains(&context), "{known:?}");
     sandbox.restart_context(&context.id).await.unwrap();
     sandbox.remove_context(&context.id).await.unwrap();
-    let gone = sandbox.run_code(&Code::to(&context, "1")).await.unwrap_err();
+    let gone = sandbox
+        .run_code(&Code::to(&context, "1"))
+        .await
+        .unwrap_err();
     assert!(gone.is_not_found(), "{gone}");
     let unknown = sandbox.new_context(Some("cobol"), None).await.unwrap_err();
     assert!(unknown.to_string().contains("cobol"), "{unknown}");

@@ -132,7 +132,9 @@ impl Cell {
         let mut looked = 0;
         while !self.over {
             let new = self.rest.iter().enumerate().skip(looked);
-            let end = new.map(|(at, byte)| (at, *byte)).find(|(_, byte)| *byte == b'\n');
+            let end = new
+                .map(|(at, byte)| (at, *byte))
+                .find(|(_, byte)| *byte == b'\n');
             if let Some((end, _)) = end {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
                 looked = 0;
@@ -241,7 +243,10 @@ mod tests {
         assert!(shown.is_main_result);
         assert_eq!((shown.text(), shown.forms.len()), (Some("2"), 2));
         assert_eq!(event(r#"{"type":"keepalive"}"#), None);
-        assert_eq!(read(b"{\"type\":\"end_of_execution\"}\n").unwrap(), Read::End);
+        assert_eq!(
+            read(b"{\"type\":\"end_of_execution\"}\n").unwrap(),
+            Read::End
+        );
         assert!(read(b"nonsense\n").is_err());
     }
 }

@@ -1,9 +1,9 @@
 //! Where sandboxes are made: a server, or an engine in this process.
 
-#[cfg(feature = "embedded")]
-use crate::engine::{Engine, EngineError};
 use crate::context::KernelError;
 use crate::create::NewSandbox;
+#[cfg(feature = "embedded")]
+use crate::engine::{Engine, EngineError};
 use crate::error::RemoteError;
 use crate::execute::Execute;
 use crate::line::SetUpError;
@@ -27,7 +27,10 @@ pub enum ClientError {
     #[error(transparent)]
     Url(#[from] UrlError),
     /// The key cannot be one.
-    #[error("a key has up to {} visible ASCII characters, without spaces", ApiKey::MAX)]
+    #[error(
+        "a key has up to {} visible ASCII characters, without spaces",
+        ApiKey::MAX
+    )]
     Key,
     /// No connection can be tried.
     #[error(transparent)]
@@ -251,8 +254,17 @@ mod tests {
     fn what_cannot_be_a_server_or_a_key_is_told_before_anything_is_asked() {
         let connect = |url, key| SoulBox::connect(url, key).map(drop);
         assert!(connect("http://127.0.0.1:3000", "e2b_00").is_ok());
-        assert!(matches!(connect("box:1", "e2b_00"), Err(ClientError::Url(_))));
-        assert!(matches!(connect("http://h:1", "two words"), Err(ClientError::Key)));
-        assert!(matches!(connect("https://-:1", "k"), Err(ClientError::SetUp(_))));
+        assert!(matches!(
+            connect("box:1", "e2b_00"),
+            Err(ClientError::Url(_))
+        ));
+        assert!(matches!(
+            connect("http://h:1", "two words"),
+            Err(ClientError::Key)
+        ));
+        assert!(matches!(
+            connect("https://-:1", "k"),
+            Err(ClientError::SetUp(_))
+        ));
     }
 }

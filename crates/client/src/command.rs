@@ -52,7 +52,10 @@ impl Command {
     /// # Errors
     /// It has ended, or takes no input.
     pub async fn write(&self, bytes: &[u8]) -> Result<(), ClientError> {
-        let sent = self.way.input.send_input(self.pid(), bytes, self.has_terminal);
+        let sent = self
+            .way
+            .input
+            .send_input(self.pid(), bytes, self.has_terminal);
         Ok(sent.await?)
     }
 

@@ -118,7 +118,8 @@ impl Sandbox {
         let mut wish = BTreeMap::new();
         wish.extend(language.map(|language| ("language", language)));
         wish.extend(cwd.map(|cwd| ("cwd", cwd)));
-        self.ask(Method::POST, "/contexts", Some(json(&wish)?)).await
+        self.ask(Method::POST, "/contexts", Some(json(&wish)?))
+            .await
     }
 
     /// Gives a context another process: its state is gone.
@@ -158,7 +159,9 @@ impl Sandbox {
     /// # Errors
     /// There is no such context or language, or [`ClientError`]. That the code failed is told by the cell.
     pub async fn run_code(&self, code: &Code) -> Result<Cell, ClientError> {
-        let response = self.send(Method::POST, "/execute", Some(json(code)?)).await?;
+        let response = self
+            .send(Method::POST, "/execute", Some(json(code)?))
+            .await?;
         Ok(Cell::new(response.into_body(), self.longest()))
     }
 
@@ -247,7 +250,10 @@ mod tests {
     fn an_id_is_no_way_to_another_route() {
         assert!(checked("0f-1_A").is_ok());
         for bad in ["", "..", "a/b", "a?b", "a b", "ä", &"a".repeat(200)] {
-            assert!(checked(bad).is_err_and(|error| error.is_not_found()), "{bad}");
+            assert!(
+                checked(bad).is_err_and(|error| error.is_not_found()),
+                "{bad}"
+            );
         }
     }
 }

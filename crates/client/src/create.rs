@@ -91,10 +91,7 @@ pub fn seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-#[expect(
-    clippy::ref_option,
-    reason = "serde hands over the field as it is"
-)]
+#[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
 fn whole_seconds<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     time.map(seconds).serialize(to)
 }

@@ -133,7 +133,8 @@ impl Engine {
         let (id, way) = (sandbox.id().clone(), Way::here(sandbox.agent()));
         let end = sandbox.end();
         let listed = listed(&sandbox, wish, left);
-        self.table().insert(id.clone(), Arc::new(Live { sandbox, listed }));
+        self.table()
+            .insert(id.clone(), Arc::new(Live { sandbox, listed }));
         let (engine, ended) = (Arc::downgrade(self), id.clone());
         tokio::spawn(async move {
             end.await;
@@ -211,7 +212,9 @@ impl Engine {
         let mut program = Program::of_code(code.code.clone(), language, None);
         program.add_files(code.files.iter().map(file).collect())?;
         let asked = AskedLimits {
-            memory_bytes: code.memory_mb.map(|megabytes| megabytes.saturating_mul(1 << 20)),
+            memory_bytes: code
+                .memory_mb
+                .map(|megabytes| megabytes.saturating_mul(1 << 20)),
             cpu_millis: code.cpu.map(thousandths).transpose()?,
             ..AskedLimits::default()
         };
@@ -248,7 +251,9 @@ impl Engine {
         let store = TemplateStore::new(&settings.paths.data_dir);
         let usual = settings.execute.template.parse::<TemplateName>().ok();
         let usual = usual.filter(|name| store.contains(name));
-        usual.or_else(|| TEMPLATE.parse().ok()).unwrap_or_else(TemplateName::host)
+        usual
+            .or_else(|| TEMPLATE.parse().ok())
+            .unwrap_or_else(TemplateName::host)
     }
 }
 

@@ -95,10 +95,7 @@ fn base64<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&STANDARD.encode(bytes))
 }
 
-#[expect(
-    clippy::ref_option,
-    reason = "serde hands over the field as it is"
-)]
+#[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
 fn milliseconds<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     let millis = time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     millis.serialize(to)

@@ -52,6 +52,11 @@ impl Follow {
         })
     }
 
+    /// Who is followed.
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
     /// The next message; none at the stream's end.
     ///
     /// # Errors
@@ -123,7 +128,7 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn messages_come_whole_however_they_are_cut() {

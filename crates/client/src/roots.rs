@@ -92,7 +92,9 @@ fn add_named(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
         return Err(TrustError::Nothing(path.to_owned()));
     }
     for certificate in found {
-        roots.add(certificate).map_err(|error| wrong(error.into()))?;
+        roots
+            .add(certificate)
+            .map_err(|error| wrong(error.into()))?;
     }
     Ok(())
 }
@@ -124,7 +126,10 @@ mod tests {
         ] {
             std::fs::write(&path, wrong).unwrap();
             let refused = ask();
-            let expected = matches!(refused, Err(TrustError::Wrong { .. } | TrustError::Nothing(_)));
+            let expected = matches!(
+                refused,
+                Err(TrustError::Wrong { .. } | TrustError::Nothing(_))
+            );
             assert!(expected, "{wrong:?}: {refused:?}");
         }
     }

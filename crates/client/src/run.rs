@@ -96,7 +96,10 @@ impl TryFrom<ToldFile> for RunFile {
 }
 
 /// The bytes, which are there in base64 where they are no text.
-pub(crate) fn whole(text: Option<String>, base64: Option<String>) -> Result<Bytes, base64::DecodeError> {
+pub(crate) fn whole(
+    text: Option<String>,
+    base64: Option<String>,
+) -> Result<Bytes, base64::DecodeError> {
     match base64 {
         Some(base64) => STANDARD.decode(base64).map(Bytes::from),
         None => Ok(text.unwrap_or_default().into()),
@@ -147,7 +150,9 @@ struct Told {
 fn decoded<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     let bytes = text.map(|text| STANDARD.decode(text)).transpose();
-    bytes.map(|bytes| bytes.map(Bytes::from)).map_err(D::Error::custom)
+    bytes
+        .map(|bytes| bytes.map(Bytes::from))
+        .map_err(D::Error::custom)
 }
 
 impl From<Told> for Run {
@@ -194,7 +199,10 @@ mod tests {
         .unwrap();
         assert!(run.is_success());
         assert_eq!(&run.stdout[..], b"\xff");
-        assert_eq!(run.files.last().unwrap().content, Bytes::from_static(b"\xff"));
+        assert_eq!(
+            run.files.last().unwrap().content,
+            Bytes::from_static(b"\xff")
+        );
         let wrong = json!({ "path": "/a", "base64": "?" });
         assert!(serde_json::from_value::<RunFile>(wrong).is_err());
     }

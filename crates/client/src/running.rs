@@ -38,7 +38,7 @@ pub struct Running(pub(crate) Source);
 /// Where events come from.
 pub(crate) enum Source {
     /// A server.
-    Server(Follow, Server),
+    Server(Box<Follow>),
     /// An engine in this process.
     #[cfg(feature = "embedded")]
     Engine(tokio::sync::mpsc::Receiver<Result<RunEvent, ClientError>>),
@@ -47,7 +47,7 @@ pub(crate) enum Source {
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Server(..) => "Server",
+            Self::Server(_) => "Server",
             #[cfg(feature = "embedded")]
             Self::Engine(_) => "Engine",
         })
@@ -61,7 +61,7 @@ impl Running {
         let events = HeaderValue::from_static("text/event-stream");
         question.headers.push((ACCEPT, events));
         let follow = Follow::ask(server, question, server.longest()).await?;
-        Ok(Self(Source::Server(follow, server.clone())))
+        Ok(Self(Source::Server(Box::new(follow))))
     }
 
     /// What is told next; none behind [`RunEvent::Exit`].
@@ -70,11 +70,11 @@ impl Running {
     /// [`ClientError`]; nobody knows what became of the code then, unless the server tells.
     pub async fn next(&mut self) -> Result<Option<RunEvent>, ClientError> {
         match &mut self.0 {
-            Source::Server(follow, server) => loop {
+            Source::Server(follow) => loop {
                 let Some(message) = follow.next().await? else {
                     return Ok(None);
                 };
-                if let Some(event) = read(&message.kind, message.data.as_bytes(), server)? {
+                if let Some(event) = read(&message.kind, message.data.as_bytes(), follow.server())? {
                     return Ok(Some(event));
                 }
             },

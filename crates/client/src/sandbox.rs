@@ -75,7 +75,11 @@ impl Sandbox {
     /// There is no such program, directory or user, or [`ClientError`].
     pub async fn start(&self, command: &StartRequest) -> Result<Command, ClientError> {
         let stream = self.way.client.start(command).await?;
-        Ok(Command::new(stream, self.way.clone(), command.pty.is_some()))
+        Ok(Command::new(
+            stream,
+            self.way.clone(),
+            command.pty.is_some(),
+        ))
     }
 
     /// Runs a command to its end, without input.

@@ -125,11 +125,7 @@ impl Server {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub async fn connect(
-        &self,
-        id: &SandboxId,
-        seconds: Option<u64>,
-    ) -> Result<(), RemoteError> {
+    pub async fn connect(&self, id: &SandboxId, seconds: Option<u64>) -> Result<(), RemoteError> {
         let path = format!("/v2/sandboxes/{id}/connect");
         let body = match seconds {
             Some(seconds) => json!({ "timeout": seconds }),

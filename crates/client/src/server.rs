@@ -93,10 +93,7 @@ impl Server {
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub async fn open(
-        &self,
-        question: Question<'_>,
-    ) -> Result<Response<Incoming>, RemoteError> {
+    pub async fn open(&self, question: Question<'_>) -> Result<Response<Incoming>, RemoteError> {
         let wrong = |error: http::Error| RemoteError::Answer {
             url: self.url.clone(),
             source: Box::new(error),
@@ -228,10 +225,7 @@ impl Server {
     }
 
     /// An answer that is not what it should be.
-    pub fn unreadable(
-        &self,
-        error: impl std::error::Error + Send + Sync + 'static,
-    ) -> RemoteError {
+    pub fn unreadable(&self, error: impl std::error::Error + Send + Sync + 'static) -> RemoteError {
         RemoteError::Answer {
             url: self.url.clone(),
             source: Box::new(error),

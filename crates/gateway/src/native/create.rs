@@ -14,9 +14,9 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use soulbox_control::{CreateRequest, SandboxCommand, SandboxView};
+use soulbox_model::{AskedLimits, Isolation, Lifecycle, LimitError, NetworkMode, OnTimeout};
 #[cfg(fuzzing)]
 use soulbox_model::{ByteSize, Limits};
-use soulbox_model::{AskedLimits, Isolation, Lifecycle, LimitError, NetworkMode, OnTimeout};
 use std::collections::BTreeMap;
 
 /// The template of who names none.
@@ -49,7 +49,10 @@ struct NewSandbox {
 pub(super) fn fuzz(body: &[u8]) -> Result<(), ApiError> {
     let asked: NewSandbox = crate::body::parse(body)?;
     let usual = Limits::usual(2000, ByteSize::mib(1024), 1024, ByteSize::gib(10));
-    let limits = asked.limits.over(usual).map_err(|error| wrong_limit(&error))?;
+    let limits = asked
+        .limits
+        .over(usual)
+        .map_err(|error| wrong_limit(&error))?;
     assert!(limits.check().is_ok() && limits.memory <= limits.memory_max);
     check_maps(&asked.metadata, &asked.env_vars)
 }
