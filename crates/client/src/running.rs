@@ -74,7 +74,8 @@ impl Running {
                 let Some(message) = follow.next().await? else {
                     return Ok(None);
                 };
-                if let Some(event) = read(&message.kind, message.data.as_bytes(), follow.server())? {
+                if let Some(event) = read(&message.kind, message.data.as_bytes(), follow.server())?
+                {
                     return Ok(Some(event));
                 }
             },

@@ -159,7 +159,7 @@ impl Patience {
 pub(crate) struct Rest<'s> {
     server: &'s Server,
     path: String,
-    follow: Option<Follow>,
+    follow: Option<Box<Follow>>,
     patience: Patience,
 }
 
@@ -208,7 +208,8 @@ impl<'s> Rest<'s> {
             None => {
                 let [out, err] = seen;
                 let path = format!("{}&stdout={out}&stderr={err}", self.path);
-                self.follow.insert(Follow::open(self.server, &path).await?)
+                let follow = Follow::open(self.server, &path).await?;
+                self.follow.insert(Box::new(follow))
             }
         };
         while let Some(message) = follow.next().await? {
