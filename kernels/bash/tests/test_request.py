@@ -112,8 +112,8 @@ class Talk(KernelCase):
         self.assertRegex(ready["bash"], r"^\d+\.\d+")
 
     def test_in_a_forked_child(self):
-        program = ("import os, sys, soulbox_bash\nif os.fork() == 0:\n    os._exit(soulbox_bash.serve(int(sys.argv[1])))\n"
-                   "os.close(int(sys.argv[1])); sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))")
+        program = ("import os, sys, soulbox_bash\nif os.fork() == 0:\n    os._exit(soulbox_bash.serve(int(sys.argv[2])))\n"
+                   "os.close(int(sys.argv[2])); sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))")
         kernel = self.own_kernel(command=("-c", program))
         kernel.send("execute", code="echo go; sleep 100")
         kernel.until("stdout")

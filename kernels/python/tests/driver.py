@@ -102,20 +102,27 @@ class Answer:
 
 
 class Kernel(Conversation):
-    """A kernel started as an agent without a zygote starts it."""
+    """A kernel started as an agent without a zygote starts it. Those of other languages say how they are started."""
 
     def __init__(self, *arguments, **env):
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "soulbox_kernel", "--control", str(theirs.fileno()), *arguments],
-                pass_fds=[theirs.fileno()], env=environment(**env), cwd="/",
+                [*self.command(), "--control", str(theirs.fileno()), *arguments],
+                pass_fds=[theirs.fileno()], env=self.environment(**env), cwd="/",
             )
         super().__init__(ours)
         try:
             self.ready = self.frame()
         except EOFError:
             raise AssertionError(f"the kernel did not start: status {self.process.wait(PATIENCE)}") from None
+
+    def command(self):
+        """What starts it, without its arguments."""
+        return [sys.executable, "-m", "soulbox_kernel"]
+
+    def environment(self, **more):
+        return environment(**more)
 
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
@@ -129,15 +136,31 @@ class Kernel(Conversation):
 class KernelCase(unittest.TestCase):
     """Tests that share one kernel. Those that leave something behind take one for themselves."""
 
+    Kernel = Kernel
+
     @classmethod
     def setUpClass(cls):
-        cls.kernel = Kernel()
+        cls.kernel = cls.Kernel()
 
     @classmethod
     def tearDownClass(cls):
         cls.kernel.close()
 
     def own_kernel(self, *arguments, **env):
-        kernel = Kernel(*arguments, **env)
+        kernel = self.Kernel(*arguments, **env)
         self.addCleanup(kernel.close)
         return kernel
+
+    def answer(self, code, kernel=None, **fields):
+        """What the kernel says of a cell that must not fail."""
+        answer = (kernel or self.kernel).run(code, **fields)
+        self.assertEqual((answer.error, "".join(answer.stderr)), (None, ""))
+        return answer
+
+    def out(self, code, kernel=None, **fields):
+        """What a cell prints that must not fail."""
+        return "".join(self.answer(code, kernel, **fields).stdout)
+
+    def text(self, code, kernel=None, **fields):
+        """The value of a cell that must not fail."""
+        return self.answer(code, kernel, **fields).text
