@@ -16,13 +16,16 @@
 //! | which nodes can, and why others cannot | [`feasibility`] |
 //! | which of them is best | [`score`] |
 //! | all of it together | [`plan`] |
+//! | how many of a kind are to wait | [`demand`] |
 
+pub mod demand;
 pub mod evaluation;
 pub mod feasibility;
 pub mod plan;
 pub mod score;
 pub mod view;
 
+pub use demand::{Bounds, Demand};
 pub use evaluation::{Ask, Evaluation};
 pub use feasibility::Obstacle;
 pub use plan::{Allocation, Plan, Unplaced, plan};
