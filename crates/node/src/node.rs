@@ -7,7 +7,7 @@ use crate::ending::EndedMeanwhile;
 use crate::internet::InternetError;
 use crate::lease::LeaseError;
 use crate::mount_source::MountSourceError;
-use crate::pools::{PoolLevel, Pools};
+use crate::pools::{KindLevel, PoolLevel, Pools};
 use crate::sandbox::Sandbox;
 use crate::storage::{Room, StorageError};
 use crate::tree_source::TreeError;
@@ -155,7 +155,7 @@ impl Default for Birth {
 /// The engine of one machine.
 pub struct Node {
     core: Arc<Core>,
-    pools: Pools,
+    pools: Arc<Pools>,
     adopted: Mutex<Vec<(Sandbox, String)>>,
 }
 
@@ -186,7 +186,8 @@ impl Node {
             true => core.adopt(held).await?,
             false => Vec::new(),
         };
-        let pools = Pools::start(&core);
+        let pools = Arc::new(Pools::start(&core));
+        pools.follow_demand(Arc::clone(&core.settings));
         Ok(Arc::new(Self {
             core,
             pools,
@@ -238,9 +239,12 @@ impl Node {
         core.check_walls(spec.network).await?;
         let limit = core.settings.spawner.create_timeout;
         // What was begun is given back when this is dropped.
-        let waiting = tokio::time::timeout(limit, core.take_or_make(&self.pools, &spec, &birth))
-            .await
-            .map_err(|_| CreateError::Timeout(limit))??;
+        let waiting = tokio::time::timeout(
+            limit,
+            core.take_or_make((core, &self.pools), &spec, &birth),
+        )
+        .await
+        .map_err(|_| CreateError::Timeout(limit))??;
         core.hand_out(waiting, spec, birth, promise, begin).await
     }
 
@@ -252,6 +256,11 @@ impl Node {
             ..spec
         };
         self.pools.keep(&self.core, spec, team);
+    }
+
+    /// The pools of complete sandboxes, each kind by itself.
+    pub fn kinds(&self) -> Vec<KindLevel> {
+        self.pools.kinds()
     }
 
     /// How full the pools are.

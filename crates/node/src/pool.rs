@@ -94,6 +94,17 @@ impl<T: Send + 'static> Pool<T> {
         self.len() == 0
     }
 
+    /// Wants so many from now on. Gives out what is too many, the oldest first.
+    pub fn want(&self, wanted: usize) -> Vec<T> {
+        let mut state = self.state();
+        state.wanted = wanted;
+        let surplus = state.ready.len().saturating_sub(wanted);
+        let surplus = state.ready.drain(..surplus).collect();
+        drop(state);
+        self.changed.notify_waiters();
+        surplus
+    }
+
     /// Wants nothing more and gives out what there is.
     pub fn close(&self) -> Vec<T> {
         let mut state = self.state();
@@ -175,6 +186,10 @@ mod tests {
         assert_eq!(made.load(Ordering::Relaxed), 5);
         let level = pool.level();
         assert_eq!((level.ready, level.taken, level.misses), (3, 1, 0));
+        assert_eq!(pool.want(1).len(), 2);
+        assert_eq!((pool.len(), pool.level().wanted), (1, 1));
+        drop(pool.want(3));
+        pool.filled().await;
         assert_eq!(pool.close().len(), 3);
         assert_eq!(pool.take(), None);
         assert_eq!(pool.level().misses, 0, "none is wanted any more");

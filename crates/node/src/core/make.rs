@@ -66,18 +66,20 @@ impl Core {
     /// Takes the readiest thing that fits from the pools and makes the rest.
     pub(crate) async fn take_or_make(
         &self,
-        pools: &Pools,
+        (core, pools): (&Arc<Self>, &Pools),
         spec: &SandboxSpec,
         birth: &Birth,
     ) -> Result<Waiting, CreateError> {
         let team = birth.team.as_ref();
+        let joined = self.is_joined(spec, birth.runs_script).await?;
+        let team = team.filter(|_| joined);
         // A resource limit cannot be changed any more once a sandbox is made. A cgroup's can, which is
         // enough for less than that.
         let fits = |kind: &Kind| {
             let (made, wanted) = (kind.spec.limits.pids, spec.limits.pids);
             made == wanted || (self.may_connect() && wanted < made)
         };
-        if let Some(kind) = pools.kind_for(spec, team).filter(|kind| fits(kind)) {
+        if let Some(kind) = pools.asked(core, spec, team).filter(|kind| fits(kind)) {
             if let Some(mut parked) = take_current(&kind.parked) {
                 if spec.limits != kind.spec.limits {
                     parked.slot.limit(cgroup_limits(&spec.limits)).await?;
@@ -92,7 +94,7 @@ impl Core {
                 return Ok(prepared);
             }
         }
-        let zygote = self.zygote(spec, team, birth.runs_script).await?;
+        let zygote = self.zygote(spec, team).await?;
         // Networks of those are nobody's: a zygote's copies cannot enter them.
         let slot = match (spec.network, &zygote) {
             (NetworkMode::None, None) => take_current(&pools.slots),
@@ -101,21 +103,29 @@ impl Core {
         self.make(slot, spec, zygote, StopAt::Running).await
     }
 
-    /// The zygote whose copies may join a sandbox of `team`'s, if there is one.
+    /// Whether copies of a zygote are to join such a sandbox: its template has one, and kernels, or a script
+    /// is run in it. What Linux counts for the owner of a user namespace, those of one zygote share: for
+    /// a sandbox that gets no copy that would be a price for nothing.
+    async fn is_joined(&self, spec: &SandboxSpec, runs_script: bool) -> Result<bool, CreateError> {
+        if !self.settings.zygote.enabled || !self.may_connect() {
+            return Ok(false);
+        }
+        let template = self.trees.get(&spec.template).await?;
+        let recipe = template.record.zygote.as_ref();
+        Ok(recipe.is_some_and(|recipe| runs_script || recipe.kernels.is_some()))
+    }
+
+    /// The zygote whose copies join sandboxes of `team`'s, if there is one.
     pub(crate) async fn zygote(
         &self,
         spec: &SandboxSpec,
         team: Option<&TeamId>,
-        runs_script: bool,
     ) -> Result<Option<Arc<Zygote>>, CreateError> {
         let Some(team) = team else {
             return Ok(None);
         };
         let template = self.trees.get(&spec.template).await?;
-        let recipe = template.record.zygote.as_ref();
-        // What Linux counts for the owner of a user namespace, those of one zygote share: for a sandbox
-        // that gets no copy that would be a price for nothing.
-        match recipe.filter(|recipe| runs_script || recipe.kernels.is_some()) {
+        match template.record.zygote.as_ref() {
             Some(recipe) => Ok(self.zygotes.of(self, team, &template, recipe).await),
             None => Ok(None),
         }

@@ -1,6 +1,7 @@
 //! What is prepared ahead of time.
 
 use crate::value::Accept;
+use soulbox_model::ByteSize;
 use std::time::Duration;
 
 section! {
@@ -15,6 +16,17 @@ section! {
         /// Complete sandboxes of the default template and limits that wait to be handed out. One
         /// costs about 0.6 MB. A server that is told nothing keeps 8.
         parked: u32 = |_| 0, Accept::between(0, 4095);
+        /// Whether complete sandboxes of whatever clients ask for are kept ready as well, as many as come
+        /// while others are made and as came at once lately.
+        adaptive: bool = |_| true, Accept::any();
+        /// The memory that those may take, counted with 1 MiB for one without and 6 MiB for one with a
+        /// copy of a zygote.
+        memory: ByteSize = |_| ByteSize::mib(256), Accept::between(ByteSize::mib(0), ByteSize::gib(1024));
+        /// How long after the last one was asked for they are kept.
+        keep: Duration = |_| Duration::from_secs(900), Accept::between(
+            Duration::from_secs(1),
+            Duration::from_secs(7 * 24 * 3600),
+        );
         /// How long nobody must have waited for a sandbox before pools are refilled: refilling
         /// takes a processor, and the process that makes sandboxes, from those who wait. A pool
         /// that lacks something waits twenty times as long at most.
