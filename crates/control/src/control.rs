@@ -18,9 +18,9 @@ use soulbox_model::{
     EndCause, Event, EventKind, Moment, SandboxEnd, SandboxId, SandboxRecord, SandboxState, TeamId,
     TemplateName,
 };
-use soulbox_node::Node;
 use soulbox_node::builds::{BuildBounds, Builds};
 use soulbox_node::template::TemplateStore;
+use soulbox_node::{KindLevel, Node};
 use soulbox_settings::Settings;
 use soulbox_store::{StateStore, StoreError};
 use std::collections::{HashMap, HashSet};
@@ -144,6 +144,13 @@ impl Control {
     /// The engine.
     pub fn node(&self) -> &Arc<Node> {
         &self.node
+    }
+
+    /// The pools that creates of a team are served from: its own, and those that are anybody's.
+    pub fn pools(&self, team: &TeamId) -> Vec<KindLevel> {
+        let mut kinds = self.node.kinds();
+        kinds.retain(|kind| kind.team.as_ref().is_none_or(|own| own == team));
+        kinds
     }
 
     /// The keys of the programming interface.

@@ -9,6 +9,7 @@
 //! | a port of a sandbox, byte for byte | `tcp` |
 //! | what happens, once and followed | `events` |
 //! | code in a sandbox of its own | `execute` |
+//! | what waits ready | `pools` |
 //! | bodies of streams of events | `stream` |
 //! | a terminal over a WebSocket | `terminal` |
 
@@ -16,6 +17,7 @@ mod commands;
 mod create;
 mod events;
 mod execute;
+mod pools;
 mod query;
 mod sandboxes;
 mod stream;
@@ -37,6 +39,7 @@ pub(crate) fn routes() -> Router<Gateway> {
         .merge(usage::routes())
         .merge(tcp::routes())
         .merge(execute::routes())
+        .merge(pools::routes())
 }
 
 /// For fuzzing: what the readers of all bodies say.

@@ -239,12 +239,10 @@ impl Node {
         core.check_walls(spec.network).await?;
         let limit = core.settings.spawner.create_timeout;
         // What was begun is given back when this is dropped.
-        let waiting = tokio::time::timeout(
-            limit,
-            core.take_or_make((core, &self.pools), &spec, &birth),
-        )
-        .await
-        .map_err(|_| CreateError::Timeout(limit))??;
+        let waiting =
+            tokio::time::timeout(limit, core.take_or_make((core, &self.pools), &spec, &birth))
+                .await
+                .map_err(|_| CreateError::Timeout(limit))??;
         core.hand_out(waiting, spec, birth, promise, begin).await
     }
 

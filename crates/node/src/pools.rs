@@ -266,7 +266,9 @@ impl Pools {
         }
         let keep = u64::try_from(settings.keep.as_millis()).unwrap_or(u64::MAX);
         lock(&self.kinds).retain(|kind| {
-            let idle = lock(&kind.demand).last().is_none_or(|last| now - last.min(now) >= keep);
+            let idle = lock(&kind.demand)
+                .last()
+                .is_none_or(|last| now - last.min(now) >= keep);
             kind.least > 0 || !idle
         });
     }

@@ -57,7 +57,9 @@ impl Demand {
     /// How many are to wait now.
     pub fn target(&mut self, now: u64, bounds: &Bounds) -> u32 {
         self.advance(now);
-        let idle = self.last.is_none_or(|last| now.saturating_sub(last) >= bounds.keep);
+        let idle = self
+            .last
+            .is_none_or(|last| now.saturating_sub(last) >= bounds.keep);
         if idle {
             return bounds.least.min(bounds.most);
         }

@@ -6,7 +6,7 @@ pub(crate) mod server;
 
 use crate::cmd::{
     bench, ca, completion, config, cp, create, doctor, ended, env, events, exec, inspect, key,
-    kill, logs, pause, port_forward, ps, resume, run, serve, shell, template, version,
+    kill, logs, pause, pool, port_forward, ps, resume, run, serve, shell, template, version,
 };
 use crate::environment::Environment;
 use crate::exit;
@@ -116,6 +116,8 @@ pub(crate) enum Verb {
     Resume(resume::Args),
     /// End sandboxes of a server
     Kill(kill::Args),
+    /// Show what a server keeps ready
+    Pool(pool::Args),
     /// Make, list and remove keys of a server
     Key(key::Args),
     /// List, build, remove and inspect templates

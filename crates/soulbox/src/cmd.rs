@@ -16,6 +16,7 @@ pub(crate) mod key;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod pause;
+pub(crate) mod pool;
 pub(crate) mod port_forward;
 pub(crate) mod ps;
 pub(crate) mod resume;
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::Ca(args) => ca::run(global, &args),
         Verb::Env(args) => env::run(global, &args),
         Verb::Shell(args) => shell::run(global, &args),
+        Verb::Pool(args) => pool::run(global, &args),
         Verb::Ps(args) => ps::run(global, &args),
         Verb::Create(args) => create::run(global, &args),
         Verb::Exec(args) => exec::run(global, &args),

@@ -276,6 +276,12 @@ fn native() -> Vec<Route> {
         .gives(201, "NativeSandbox"),
         route(
             "get",
+            "/v1/pools",
+            "What waits ready, and how often that was enough",
+        )
+        .gives(200, "Pools"),
+        route(
+            "get",
             "/v1/sandboxes/{id}/usage",
             "What it has used, by the host's own counters",
         )
