@@ -187,7 +187,7 @@ impl Node {
             false => Vec::new(),
         };
         let pools = Arc::new(Pools::start(&core));
-        pools.follow_demand(Arc::clone(&core.settings));
+        pools.follow_demand(&core);
         Ok(Arc::new(Self {
             core,
             pools,
@@ -248,12 +248,12 @@ impl Node {
 
     /// Keeps sandboxes like `spec` ready from now on, as many as the settings of the pools say.
     /// Mounts cannot be: they are the asker's. `team`: whose they will be, if only one team's.
-    pub fn keep_ready(&self, spec: SandboxSpec, team: Option<TeamId>) {
+    pub fn keep_ready(&self, spec: SandboxSpec, team: Option<&TeamId>) {
         let spec = SandboxSpec {
             mounts: Vec::new(),
             ..spec
         };
-        self.pools.keep(&self.core, spec, team);
+        self.pools.keep(&self.core, &spec, team);
     }
 
     /// The pools of complete sandboxes, each kind by itself.

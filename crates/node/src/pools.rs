@@ -7,19 +7,21 @@
 //! | prepared | the above, clone, tree | limits, agent |
 //! | parked | everything | hand out |
 //!
-//! Nothing in them holds a token, metadata or environment, and nothing that was used comes back.
+//! A kind is one team's, of one build of a template: what waits of a build that was replaced goes. One is
+//! made at a time, while nobody waits ([`crate::calm`]). Nothing in them holds a token, metadata or environment, and nothing that was used comes back.
+
+mod follow;
+mod kind;
+
+pub(crate) use kind::{Asked, Kind};
 
 use crate::core::{Core, Waiting};
-use crate::node::CreateError;
 use crate::pool::{Level, Pool};
-use soulbox_model::{Limits, SandboxSpec, TeamId};
-use soulbox_scheduler::{Bounds, Demand};
-use soulbox_settings::Settings;
-use soulbox_settings::section::Pool as PoolSettings;
-use soulbox_wire::spawner::{Network, StopAt};
-use std::future::Future;
+use soulbox_model::{SandboxSpec, TeamId};
+use soulbox_wire::spawner::Network;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// How full the pools of one name are, and what they gave.
@@ -43,39 +45,14 @@ pub(crate) struct Pools {
     pub(crate) slots: Arc<Pool<Waiting>>,
     kinds: Mutex<Vec<Arc<Kind>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Whose turn it is to make one that will wait: more at once would keep the spawner, which makes one
+    /// after the other, from those who wait for theirs.
+    turn: Arc<Semaphore>,
     begun: Instant,
 }
 
 /// Kinds that are kept at once; the one that nobody has asked for longest makes room.
 const KINDS: usize = 64;
-
-/// How often targets are looked at.
-const LOOK: Duration = Duration::from_millis(500);
-
-/// How long one takes to be made and the next to be begun, in milliseconds, on a machine that has
-/// other things to do.
-const LEAD: u64 = 500;
-
-/// What one that waits is counted with in the memory of the pools, in bytes: alone, and with a copy of
-/// a zygote in it.
-const EACH: (u64, u64) = (1024 * 1024, 6 * 1024 * 1024);
-
-/// Ready sandboxes of one kind.
-pub(crate) struct Kind {
-    /// What they are.
-    pub(crate) spec: SandboxSpec,
-    /// Whose they will be, where that matters: those of one team share a zygote.
-    team: Option<TeamId>,
-    /// Made but for the agent.
-    pub(crate) prepared: Arc<Pool<Waiting>>,
-    /// Complete.
-    pub(crate) parked: Arc<Pool<Waiting>>,
-    /// How many are to wait whatever the demand.
-    least: u32,
-    demand: Mutex<Demand>,
-    /// What refills it; ended with it.
-    refills: Mutex<Vec<JoinHandle<()>>>,
-}
 
 /// The pool of one kind, for people.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,42 +67,6 @@ pub struct KindLevel {
     pub rate: f64,
 }
 
-impl Kind {
-    /// What one is counted with, in bytes.
-    fn each(&self) -> u64 {
-        match self.team {
-            Some(_) => EACH.1,
-            None => EACH.0,
-        }
-    }
-
-    fn is_for(&self, spec: &SandboxSpec) -> bool {
-        let limits = Limits {
-            cpu_millis: spec.limits.cpu_millis,
-            cpu_weight: spec.limits.cpu_weight,
-            pids: spec.limits.pids,
-            ..self.spec.limits
-        };
-        let made = SandboxSpec {
-            limits,
-            ..self.spec.clone()
-        };
-        *spec == made
-    }
-
-    fn close(&self) {
-        lock(&self.refills).drain(..).for_each(|task| task.abort());
-        drop(self.prepared.close());
-        drop(self.parked.close());
-    }
-}
-
-impl Drop for Kind {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -137,140 +78,110 @@ impl Pools {
             slots: Arc::new(Pool::new(core.settings().pool.slots as usize)),
             kinds: Mutex::default(),
             tasks: Mutex::default(),
+            turn: Arc::new(Semaphore::new(1)),
             begun: Instant::now(),
         };
-        let core = Arc::clone(core);
-        pools.fill(&pools.slots, move || {
-            let core = Arc::clone(&core);
+        let (core, turn) = (Arc::clone(core), Arc::clone(&pools.turn));
+        let refill = Arc::clone(&pools.slots).refill(move || {
+            let (core, turn) = (Arc::clone(&core), Arc::clone(&turn));
             async move {
+                let _turn = turn.acquire().await;
                 core.calm.come().await;
                 core.make_slot(Network::None).await
             }
         });
+        lock(&pools.tasks).push(tokio::spawn(refill));
         pools
     }
 
     /// Begins to keep sandboxes like `spec`, which has no mounts, ready, as many as the settings say and
     /// more if they are asked for. `team`: whose they will be, if only one team's.
-    pub(crate) fn keep(&self, core: &Arc<Core>, spec: SandboxSpec, team: Option<TeamId>) {
+    pub(crate) fn keep(&self, core: &Arc<Core>, spec: &SandboxSpec, team: Option<&TeamId>) {
+        let template = match core.template_now(&spec.template) {
+            Ok(template) => template,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, template = %spec.template, "no sandboxes of it are kept ready");
+                return;
+            }
+        };
+        let joined = team.is_some() && core.joins(&template, true);
+        let asked = Asked {
+            template: &template,
+            spec,
+            team,
+            joined,
+        };
         let wanted = &core.settings().pool;
-        let (prepared, parked) = (wanted.prepared, wanted.parked);
-        let kind = Self::kind(core, spec, team, (prepared, parked));
+        let kind = Kind::begin(core, &self.turn, &asked, (wanted.prepared, wanted.parked));
         lock(&self.kinds).push(kind);
     }
 
-    fn kind(
-        core: &Arc<Core>,
-        spec: SandboxSpec,
-        team: Option<TeamId>,
-        (prepared, parked): (u32, u32),
-    ) -> Arc<Kind> {
-        let kind = Arc::new(Kind {
-            prepared: Arc::new(Pool::new(prepared as usize)),
-            parked: Arc::new(Pool::new(parked as usize)),
-            spec,
-            team,
-            least: parked,
-            demand: Mutex::default(),
-            refills: Mutex::default(),
-        });
-        for (pool, stop_at) in [
-            (&kind.prepared, StopAt::Prepared),
-            (&kind.parked, StopAt::Running),
-        ] {
-            // It must not keep its own kind alive.
-            let (core, spec, team) = (Arc::clone(core), kind.spec.clone(), kind.team.clone());
-            let refill = Arc::clone(pool).refill(move || {
-                let (core, spec, team) = (Arc::clone(&core), spec.clone(), team.clone());
-                async move { make_ready(&core, &spec, team.as_ref(), stop_at).await }
-            });
-            lock(&kind.refills).push(tokio::spawn(refill));
-        }
-        kind
-    }
-
-    /// Somebody asks for a sandbox: notes it, and gives the kind that it can be taken from. Kinds that
-    /// nobody has named before are begun when the settings allow it. `team`: whose zygote's copies are to
-    /// join it, if any's.
-    pub(crate) fn asked(
-        &self,
-        core: &Arc<Core>,
-        spec: &SandboxSpec,
-        team: Option<&TeamId>,
-    ) -> Option<Arc<Kind>> {
-        let known = self.kind_for(spec, team);
-        let kind = match known {
-            Some(kind) => kind,
-            None if core.settings().pool.adaptive && core.lasting && spec.mounts.is_empty() => {
-                let kind = Self::kind(core, spec.clone(), team.cloned(), (0, 0));
-                self.add(Arc::clone(&kind));
-                kind
-            }
-            None => return None,
-        };
-        lock(&kind.demand).arrive(self.now());
-        Some(kind)
-    }
-
-    fn add(&self, kind: Arc<Kind>) {
+    /// Somebody asks for a sandbox: notes it, and gives the kinds that it can be taken from, the best first.
+    /// Those of a team come before those that are anybody's. What nobody has asked for before is a kind
+    /// from now on if the settings allow it.
+    pub(crate) fn asked(&self, core: &Arc<Core>, asked: &Asked<'_>) -> [Option<Arc<Kind>>; 2] {
         let mut kinds = lock(&self.kinds);
-        if kinds.len() >= KINDS {
-            let free = kinds.iter().enumerate().filter(|(_, kind)| kind.least == 0);
-            let idlest = free.min_by_key(|(_, kind)| lock(&kind.demand).last());
-            if let Some((at, _)) = idlest {
-                kinds.swap_remove(at);
+        let lowers = core.may_connect();
+        let of = |kinds: &[Arc<Kind>], team: Option<&TeamId>, joined| {
+            let mut fit = kinds.iter().filter(|kind| kind.is_for(asked, lowers));
+            fit.find(|kind| kind.team.as_ref() == team && kind.joined == joined)
+                .cloned()
+        };
+        let mut own = of(&kinds, asked.team, asked.joined);
+        let anybodys = match asked.team {
+            Some(_) => of(&kinds, None, false),
+            None => None,
+        };
+        let counts = own.as_ref().or(anybodys.as_ref().filter(|_| !asked.joined));
+        let counts = match counts {
+            Some(kind) => Some(Arc::clone(kind)),
+            None if core.settings().pool.adaptive
+                && core.lasting
+                && asked.spec.mounts.is_empty() =>
+            {
+                let kind = self.renew(core, asked, &mut kinds);
+                own = Some(Arc::clone(&kind));
+                Some(kind)
             }
+            None => None,
+        };
+        drop(kinds);
+        if let Some(kind) = counts {
+            lock(&kind.demand).arrive(self.now());
         }
-        kinds.push(kind);
+        [own, anybodys]
+    }
+
+    /// Begins a kind. It takes the place of the one of an older build, with all that is known of the demand,
+    /// but nothing that waits.
+    fn renew(&self, core: &Arc<Core>, asked: &Asked<'_>, kinds: &mut Vec<Arc<Kind>>) -> Arc<Kind> {
+        let of_another_build = |kind: &Arc<Kind>| {
+            kind.spec == *asked.spec
+                && kind.team.as_ref() == asked.team
+                && kind.joined == asked.joined
+        };
+        let old = kinds.iter().position(of_another_build);
+        let old = old.map(|at| kinds.swap_remove(at));
+        let least = old.as_ref().map_or((0, 0), |old| old.least);
+        let kind = Kind::begin(core, &self.turn, asked, least);
+        if let Some(old) = old {
+            *lock(&kind.demand) = std::mem::take(&mut *lock(&old.demand));
+        }
+        while kinds.len() >= KINDS {
+            let free = kinds.iter().enumerate().filter(|(_, kind)| !kind.is_kept());
+            let idlest = free.min_by_key(|(_, kind)| lock(&kind.demand).last());
+            let Some(at) = idlest.map(|(at, _)| at) else {
+                break;
+            };
+            kinds.swap_remove(at);
+        }
+        kinds.push(Arc::clone(&kind));
+        kind
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// Sets how many of each kind are to wait, from now on and for ever.
-    pub(crate) fn follow_demand(self: &Arc<Self>, settings: Arc<Settings>) {
-        let pools = Arc::downgrade(self);
-        let follow = async move {
-            loop {
-                tokio::time::sleep(LOOK).await;
-                let Some(pools) = pools.upgrade() else {
-                    return;
-                };
-                pools.set_targets(&settings.pool);
-            }
-        };
-        lock(&self.tasks).push(tokio::spawn(follow));
-    }
-
-    /// Those that were asked for most come first where memory is short.
-    fn set_targets(&self, settings: &PoolSettings) {
-        let now = self.now();
-        let mut kinds = lock(&self.kinds).clone();
-        kinds.sort_by(|a, b| lock(&b.demand).rate().total_cmp(&lock(&a.demand).rate()));
-        let mut left = settings.memory.bytes();
-        for kind in kinds {
-            let most = u32::try_from(left / kind.each()).unwrap_or(u32::MAX);
-            let bounds = Bounds {
-                least: kind.least,
-                most: most.max(kind.least),
-                lead: LEAD,
-                keep: u64::try_from(settings.keep.as_millis()).unwrap_or(u64::MAX),
-            };
-            let target = lock(&kind.demand).target(now, &bounds);
-            let beyond = target.saturating_sub(kind.least);
-            left = left.saturating_sub(u64::from(beyond) * kind.each());
-            if kind.parked.level().wanted != target as usize {
-                drop(kind.parked.want(target as usize));
-            }
-        }
-        let keep = u64::try_from(settings.keep.as_millis()).unwrap_or(u64::MAX);
-        lock(&self.kinds).retain(|kind| {
-            let idle = lock(&kind.demand)
-                .last()
-                .is_none_or(|last| now - last.min(now) >= keep);
-            kind.least > 0 || !idle
-        });
     }
 
     /// The pools of all kinds.
@@ -297,26 +208,6 @@ impl Pools {
             }
         };
         kinds.iter().map(level).collect()
-    }
-
-    fn fill<F>(&self, pool: &Arc<Pool<Waiting>>, make: impl Fn() -> F + Send + 'static)
-    where
-        F: Future<Output = Result<Waiting, CreateError>> + Send + 'static,
-    {
-        lock(&self.tasks).push(tokio::spawn(Arc::clone(pool).refill(make)));
-    }
-
-    /// The kind of ready sandboxes that can become what is asked for: the limits of processors and
-    /// processes can change afterwards, everything else was decided when they were made.
-    /// Those of a team come before those that are anybody's.
-    pub(crate) fn kind_for(&self, spec: &SandboxSpec, team: Option<&TeamId>) -> Option<Arc<Kind>> {
-        let fits = |kind: &&Arc<Kind>| kind.is_for(spec);
-        let kinds = lock(&self.kinds);
-        let of = |team: Option<&TeamId>| {
-            let theirs = |kind: &&Arc<Kind>| kind.team.as_ref() == team;
-            kinds.iter().filter(theirs).find(fits).cloned()
-        };
-        team.and_then(|team| of(Some(team))).or_else(|| of(None))
     }
 
     /// How full they are, those of all kinds together.
@@ -379,26 +270,6 @@ impl Pools {
             .chain(ready)
             .collect()
     }
-}
-
-/// Makes one that waits.
-async fn make_ready(
-    core: &Core,
-    spec: &SandboxSpec,
-    team: Option<&TeamId>,
-    stop_at: StopAt,
-) -> Result<Waiting, CreateError> {
-    core.calm.come().await;
-    let zygote = core.zygote(spec, team).await?;
-    let mut waiting = core.make(None, spec, zygote, stop_at).await?;
-    if stop_at == StopAt::Running
-        && let Err(error) = waiting.supply_ahead(core).await
-    {
-        // It serves without: an interpreter then starts when it is needed.
-        let error = &error as &dyn std::error::Error;
-        tracing::debug!(error, "no copy of a zygote waits in a parked sandbox");
-    }
-    Ok(waiting)
 }
 
 impl Drop for Pools {

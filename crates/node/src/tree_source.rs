@@ -77,9 +77,31 @@ impl TreeSource {
         }
         let (store, wanted) = (self.store.clone(), name.clone());
         let got = tokio::task::spawn_blocking(move || store.get(&wanted)).await;
-        let template = Arc::new(got.map_err(|_| TreeError::Interrupted)??);
-        self.held().insert(name.clone(), Arc::clone(&template));
-        Ok(template)
+        Ok(self.hold(got.map_err(|_| TreeError::Interrupted)??))
+    }
+
+    /// As [`TreeSource::get`], without letting others go on meanwhile.
+    ///
+    /// # Errors
+    /// [`TreeError`].
+    pub(crate) fn get_now(&self, name: &TemplateName) -> Result<Arc<Template>, TreeError> {
+        let known = self.held().get(name).cloned();
+        match known.filter(|template| template.is_current()) {
+            Some(template) => Ok(template),
+            None => Ok(self.hold(self.store.get(name)?)),
+        }
+    }
+
+    /// Notes a template that was looked up. If others looked it up meanwhile, all have the same.
+    fn hold(&self, template: Template) -> Arc<Template> {
+        let name = template.record.name.clone();
+        let mut held = self.held();
+        if let Some(known) = held.get(&name).filter(|known| known.is_current()) {
+            return Arc::clone(known);
+        }
+        let template = Arc::new(template);
+        held.insert(name, Arc::clone(&template));
+        template
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<TemplateName, Arc<Template>>> {

@@ -138,7 +138,7 @@ async fn a_script_runs_in_a_copy_as_in_a_program_of_its_own() {
 async fn a_parked_sandbox_has_a_copy_waiting() {
     let place = Place::new();
     let node = place.node(&[("pool.parked", "1")]).await;
-    node.keep_ready(spec(&node), Some(TeamId::default_team()));
+    node.keep_ready(spec(&node), Some(&TeamId::default_team()));
     node.pools_filled().await;
     let sandbox = create(&node).await;
     let output = script(&sandbox, LOOK).await;

@@ -15,6 +15,9 @@ const SECOND: u64 = 1000;
 /// Seconds that are remembered for the reserve: ten minutes.
 const REMEMBERED: usize = 600;
 
+/// Seconds whose rate is taken as that of a rush which goes on.
+const LATEST: usize = 10;
+
 /// By how much the moving average forgets in a second: half of it in a minute.
 const FORGETS: f64 = 0.011_486;
 
@@ -63,9 +66,9 @@ impl Demand {
         if idle {
             return bounds.least.min(bounds.most);
         }
-        let newest = self.seconds.back().copied().unwrap_or(0);
         // A rush is answered before its first second is over.
-        let rate = self.rate.max(f64::from(newest));
+        let latest = self.seconds.iter().rev().take(LATEST).copied().max();
+        let rate = self.rate.max(f64::from(latest.unwrap_or(0)));
         let meanwhile = (rate * milliseconds(bounds.lead) / 1000.0).ceil();
         let reserve = self.seconds.iter().copied().max().unwrap_or(0);
         // Both are small, finite and not negative.

@@ -10,13 +10,13 @@ use crate::node::{Birth, CreateError};
 use crate::note::Note;
 use crate::owner;
 use crate::pool::Pool;
-use crate::pools::{Kind, Pools};
+use crate::pools::{Asked, Pools};
 use crate::sandbox::{Kept, Sandbox};
 use crate::storage::{Gauge, LayerMark};
 use crate::template::Template;
 use crate::tree_source::{self, TreeError};
 use crate::zygotes::{Supplier, Zygote};
-use soulbox_model::{Limits, NetworkMode, Phases, SandboxSpec, TeamId};
+use soulbox_model::{Limits, NetworkMode, Phases, SandboxSpec, TeamId, TemplateName};
 use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{Made, Slot};
 use soulbox_wire::envd::http::InitRequest;
@@ -70,16 +70,16 @@ impl Core {
         spec: &SandboxSpec,
         birth: &Birth,
     ) -> Result<Waiting, CreateError> {
+        let template = self.template(&spec.template).await?;
         let team = birth.team.as_ref();
-        let joined = self.is_joined(spec, birth.runs_script).await?;
-        let team = team.filter(|_| joined);
-        // A resource limit cannot be changed any more once a sandbox is made. A cgroup's can, which is
-        // enough for less than that.
-        let fits = |kind: &Kind| {
-            let (made, wanted) = (kind.spec.limits.pids, spec.limits.pids);
-            made == wanted || (self.may_connect() && wanted < made)
+        let joined = team.is_some() && self.joins(&template, birth.runs_script);
+        let asked = Asked {
+            template: &template,
+            spec,
+            team,
+            joined,
         };
-        if let Some(kind) = pools.asked(core, spec, team).filter(|kind| fits(kind)) {
+        for kind in pools.asked(core, &asked).into_iter().flatten() {
             if let Some(mut parked) = take_current(&kind.parked) {
                 if spec.limits != kind.spec.limits {
                     parked.slot.limit(cgroup_limits(&spec.limits)).await?;
@@ -94,7 +94,7 @@ impl Core {
                 return Ok(prepared);
             }
         }
-        let zygote = self.zygote(spec, team).await?;
+        let zygote = self.zygote(spec, team.filter(|_| joined)).await?;
         // Networks of those are nobody's: a zygote's copies cannot enter them.
         let slot = match (spec.network, &zygote) {
             (NetworkMode::None, None) => take_current(&pools.slots),
@@ -103,16 +103,23 @@ impl Core {
         self.make(slot, spec, zygote, StopAt::Running).await
     }
 
-    /// Whether copies of a zygote are to join such a sandbox: its template has one, and kernels, or a script
-    /// is run in it. What Linux counts for the owner of a user namespace, those of one zygote share: for
+    /// The build of a template that new sandboxes are made of.
+    pub(crate) async fn template(&self, name: &TemplateName) -> Result<Arc<Template>, TreeError> {
+        self.trees.get(name).await
+    }
+
+    /// As [`Core::template`]; reads the disk meanwhile.
+    pub(crate) fn template_now(&self, name: &TemplateName) -> Result<Arc<Template>, TreeError> {
+        self.trees.get_now(name)
+    }
+
+    /// Whether copies of a zygote are to join sandboxes of a template: it has one, and kernels, or a script
+    /// is run in them. What Linux counts for the owner of a user namespace, those of one zygote share: for
     /// a sandbox that gets no copy that would be a price for nothing.
-    async fn is_joined(&self, spec: &SandboxSpec, runs_script: bool) -> Result<bool, CreateError> {
-        if !self.settings.zygote.enabled || !self.may_connect() {
-            return Ok(false);
-        }
-        let template = self.trees.get(&spec.template).await?;
+    pub(crate) fn joins(&self, template: &Template, runs_script: bool) -> bool {
         let recipe = template.record.zygote.as_ref();
-        Ok(recipe.is_some_and(|recipe| runs_script || recipe.kernels.is_some()))
+        let joins = recipe.is_some_and(|recipe| runs_script || recipe.kernels.is_some());
+        joins && self.settings.zygote.enabled && self.may_connect()
     }
 
     /// The zygote whose copies join sandboxes of `team`'s, if there is one.

@@ -19,9 +19,9 @@ section! {
         /// Whether complete sandboxes of whatever clients ask for are kept ready as well, as many as come
         /// while others are made and as came at once lately.
         adaptive: bool = |_| true, Accept::any();
-        /// The memory that those may take, counted with 1 MiB for one without and 6 MiB for one with a
-        /// copy of a zygote.
-        memory: ByteSize = |_| ByteSize::mib(256), Accept::between(ByteSize::mib(0), ByteSize::gib(1024));
+        /// The memory that those may take beyond `parked`, counted with 1 MiB for one without and 6 MiB for
+        /// one with a copy of a zygote. Teams whose sandboxes wait have equal parts of it.
+        memory: ByteSize = |_| ByteSize::mib(128), Accept::between(ByteSize::mib(0), ByteSize::gib(1024));
         /// How long after the last one was asked for they are kept.
         keep: Duration = |_| Duration::from_secs(900), Accept::between(
             Duration::from_secs(1),

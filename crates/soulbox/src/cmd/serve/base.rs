@@ -99,7 +99,7 @@ fn keep_ready(control: &Control) {
             network,
             mounts: Vec::new(),
         };
-        control.node().keep_ready(spec, team);
+        control.node().keep_ready(spec, team.as_ref());
     }
 }
 
