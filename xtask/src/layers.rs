@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates from the top down. A crate may use only those that come after it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "soulbox",
     "soulbox-gateway",
     "soulbox-control",
@@ -18,6 +18,7 @@ const ORDER: [&str; 16] = [
     "soulbox-runtime",
     "soulbox-agent-client",
     "soulbox-agent",
+    "soulbox-jupyter",
     "soulbox-zygote",
     "soulbox-syscall",
     "soulbox-wire",

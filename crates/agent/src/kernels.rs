@@ -27,6 +27,7 @@ pub(crate) mod context;
 mod conversation;
 pub(crate) mod frame;
 pub(crate) mod http;
+mod jupyter;
 pub(crate) mod line;
 pub(crate) mod link;
 pub(crate) mod machine;

@@ -1,4 +1,5 @@
-//! Builds what is embedded: two static programs, the agent and the spawner, and the zygote's library.
+//! Builds what is embedded: static programs - the agent, the spawner and the bridge to kernels of Jupyter - and the
+//! zygote's library.
 //!
 //! They are built by an inner cargo in a target directory of its own, for an outer one waits for
 //! the lock of its own. The reasons for each step are in `docs/decisions/0001-static-programs.md`.
@@ -7,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The programs, as `(package, binary)`.
-const PROGRAMS: [(&str, &str); 2] = [
+const PROGRAMS: [(&str, &str); 3] = [
     ("soulbox-agent", "soulbox-agent"),
+    ("soulbox-jupyter", "soulbox-jupyter"),
     ("soulbox-runtime", "soulbox-spawner"),
 ];
 
 /// Set for the inner cargo, whose own run of this script must not build again.
 const INNER: &str = "SOULBOX_INNER_BUILD";
 
-/// A directory with both programs ready-made, for packagers and quick checks.
+/// A directory with programs ready-made, for packagers and quick checks. Those that it lacks are built.
 const READY_MADE: &str = "SOULBOX_PROGRAMS_DIR";
 
 /// No relocation at start: a third less private memory in each sandbox, at the price of a known
@@ -51,22 +53,28 @@ pub(crate) fn build() -> Result<(), String> {
     let inner = target.join("static");
     let arch = variable("CARGO_CFG_TARGET_ARCH")?;
     build_library(&inner, &arch, &out)?;
-    if let Some(directory) = std::env::var_os(READY_MADE) {
-        let directory = PathBuf::from(directory);
-        for (_, name) in PROGRAMS {
-            println!("cargo::rerun-if-changed={}", directory.join(name).display());
-            embed(&directory.join(name), &out.join(name))?;
+    let ready_made = std::env::var_os(READY_MADE).map(PathBuf::from);
+    let mut words = vec!["build"];
+    let mut missing = Vec::new();
+    for (package, name) in PROGRAMS {
+        match ready_made.as_ref().map(|directory| directory.join(name)) {
+            Some(program) if program.is_file() => {
+                println!("cargo::rerun-if-changed={}", program.display());
+                embed(&program, &out.join(name))?;
+            }
+            _ => {
+                words.extend(["-p", package, "--bin", name]);
+                missing.push(name);
+            }
         }
+    }
+    if missing.is_empty() {
         return Ok(());
     }
     let (triple, flags) = choose_target(&arch)?;
-    let mut words = vec!["build"];
-    for (package, binary) in PROGRAMS {
-        words.extend(["-p", package, "--bin", binary]);
-    }
     run_cargo(&inner, &triple, &flags, &words)?;
     let products = inner.join(&triple).join("static");
-    for (_, name) in PROGRAMS {
+    for name in missing {
         embed(&products.join(name), &out.join(name))?;
         watch(&products.join(format!("{name}.d")))?;
     }
@@ -190,6 +198,7 @@ fn watch(dependencies: &Path) -> Result<(), String> {
     }
     let packages = [
         "agent",
+        "jupyter",
         "runtime",
         "syscall",
         "syscall/zygote",

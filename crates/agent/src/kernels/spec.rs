@@ -3,6 +3,7 @@
 //! The files are the sandbox's: they are read within bounds, and what they say is done as a user of
 //! the sandbox.
 
+use crate::kernels::jupyter;
 use crate::limits;
 use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
@@ -125,6 +126,21 @@ impl Spec {
             zygote,
         })
     }
+
+    /// The kernel that the file `path` describes in Jupyter's own words, as `bridge` runs it.
+    pub(crate) fn bridged(name: &str, bridge: &str, path: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            argv: [bridge, "--control", "3", "--spec", path]
+                .map(str::to_owned)
+                .to_vec(),
+            // Kernels of others rely on it for what is not ASCII.
+            env: BTreeMap::from([("LANG".to_owned(), "C.UTF-8".to_owned())]),
+            spare: false,
+            eager: false,
+            zygote: false,
+        }
+    }
 }
 
 /// The name of the kernel that a client means.
@@ -138,22 +154,27 @@ pub(crate) fn canonical(language: &str) -> String {
     }
 }
 
-/// All kernels of a directory, as they were when it was read.
+/// All kernels, as they were when their directories were read.
 #[derive(Default)]
 pub(crate) struct Specs {
     all: BTreeMap<String, Result<Rc<Spec>, SpecError>>,
-    version: Option<SystemTime>,
+    versions: Vec<Option<SystemTime>>,
 }
 
 impl Specs {
-    /// Reads them, if the directory has changed since.
+    /// Reads them, if a directory has changed since.
     pub(crate) fn refresh(&mut self) {
-        let directory = Path::new(DIRECTORY);
-        let version = std::fs::metadata(directory).and_then(|known| known.modified());
-        let version = version.ok();
-        if version.is_none() || version != self.version {
-            self.all = read(directory);
-            self.version = version;
+        let directories = [&[DIRECTORY][..], &jupyter::DIRECTORIES].concat();
+        let changed = |path: &&str| std::fs::metadata(path).and_then(|known| known.modified());
+        let versions: Vec<_> = directories.iter().map(|path| changed(path).ok()).collect();
+        if self.all.is_empty() || versions != self.versions {
+            self.all = read(Path::new(DIRECTORY));
+            if Path::new(jupyter::BRIDGE).is_file() {
+                for directory in jupyter::DIRECTORIES {
+                    jupyter::add(&mut self.all, Path::new(directory), jupyter::BRIDGE);
+                }
+            }
+            self.versions = versions;
         }
     }
 
@@ -182,8 +203,17 @@ impl Specs {
 }
 
 fn read(directory: &Path) -> BTreeMap<String, Result<Rc<Spec>, SpecError>> {
+    let specs = entries(directory).into_iter().filter_map(|(name, path)| {
+        let spec = Spec::parse(&name, &read_file(&path)?).map(Rc::new);
+        Some((name, spec))
+    });
+    specs.collect()
+}
+
+/// The names of the kernels in a directory, with the places where they are described.
+pub(crate) fn entries(directory: &Path) -> Vec<(String, PathBuf)> {
     let Ok(entries) = std::fs::read_dir(directory) else {
-        return BTreeMap::new();
+        return Vec::new();
     };
     let named = |path: PathBuf| {
         let name = path.file_name()?.to_str()?.to_lowercase();
@@ -196,15 +226,11 @@ fn read(directory: &Path) -> BTreeMap<String, Result<Rc<Spec>, SpecError>> {
         .collect();
     // Of two that differ in case only, always the same one.
     paths.sort();
-    let specs = paths.into_iter().filter_map(|(name, path)| {
-        let spec = Spec::parse(&name, &read_file(&path)?).map(Rc::new);
-        Some((name, spec))
-    });
-    specs.collect()
+    paths
 }
 
 /// The file, if there is one; empty when it is too long.
-fn read_file(path: &Path) -> Option<Vec<u8>> {
+pub(crate) fn read_file(path: &Path) -> Option<Vec<u8>> {
     // Non-blocking: it may be a named pipe.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
@@ -283,7 +309,7 @@ mod tests {
         std::fs::create_dir_all(directory.path().join("nothing/kernel.json")).unwrap();
         let specs = Specs {
             all: read(directory.path()),
-            version: None,
+            versions: Vec::new(),
         };
         assert_eq!(specs.names(), ["bash"]);
         assert!(specs.find("long").is_err());
