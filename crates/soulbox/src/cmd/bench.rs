@@ -15,7 +15,7 @@
 //! | the server, with its clients in another process | [`serve`] |
 //! | what the way to a port of a sandbox costs | [`proxy`] |
 //! | code in a fresh sandbox each, by many users | [`execute`] |
-//! | cells in contexts that keep their state | [`kernels`] |
+//! | cells in contexts that keep their state, code that keeps none | [`kernels`] |
 //! | all of it beside figures that others published | [`reference`] |
 //! | other tools in the same run | [`baseline`] |
 //! | figures, the machine, the engines | [`report`], [`machine`], [`bed`] |

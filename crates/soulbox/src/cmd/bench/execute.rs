@@ -177,6 +177,11 @@ pub(super) async fn measure(global: &Global, args: &Args) -> Result<Report, Fail
                 "",
             );
             report.figure(
+                format!("not answered before the end, {name}, {users} users"),
+                told.unanswered,
+                "",
+            );
+            report.figure(
                 format!("who asks, {name}, {users} users"),
                 told.share,
                 "CPUs",

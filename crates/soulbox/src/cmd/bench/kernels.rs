@@ -1,11 +1,12 @@
 //! Cells in contexts that keep their state, at the agent's own socket and through the real `soulbox serve`; new
-//! contexts; what a context holds.
+//! contexts; what a context holds; and code that keeps nothing, in a fresh sandbox each.
 //!
 //! This process is who asks: its own share of the processors is told. Every answer is looked at: one that is not what
 //! the cell prints ends the bench.
 
 mod cell;
 mod context;
+mod fresh;
 mod process;
 
 use super::Common;
@@ -57,7 +58,10 @@ pub(super) struct Args {
     /// How many contexts are made at once
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=200))]
     burst: u32,
-    /// How often JavaScript is started in each way
+    /// How often each program is run in a fresh sandbox
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    fresh: u32,
+    /// How often JavaScript is started in each way that needs a rest before
     #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     javascript: u32,
     #[command(flatten)]
@@ -92,8 +96,6 @@ pub(super) async fn measure(global: &Global, args: &Args) -> Result<Report, Fail
     let done = with_server(args, found, &mut report).await;
     end(child).await;
     done?;
-    let table = beside(args, &report);
-    report.compare(table);
     Ok(report.end())
 }
 
@@ -151,7 +153,6 @@ fn beside(args: &Args, report: &Report) -> Compared {
         .line(memory("with pandas imported", &[], 5.0))
         .line(plain("new JavaScript context, a process waited"))
         .line(plain("new JavaScript context, none waited"))
-        .line(p50("JavaScript hello, fresh sandbox each", &[], 50.0))
 }
 
 async fn with_server(
@@ -181,7 +182,10 @@ async fn with_server(
     let path = format!("/sandboxes/{}", bed.id);
     let wanted = StatusCode::NO_CONTENT;
     let gone = talk.expect(Method::DELETE, &path, Bytes::new(), wanted);
-    gone.await.map(drop)
+    gone.await?;
+    let table = beside(args, report);
+    report.compare(table);
+    fresh::measure(&bed.server, args, report).await
 }
 
 /// Makes a sandbox as soon as the server can.

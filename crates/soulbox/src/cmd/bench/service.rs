@@ -1,8 +1,12 @@
 //! All processes of a server: what they hold, and how much of the processors they took.
 //!
-//! What Linux itself keeps for them (page tables, sockets, files in memory) belongs to no process and is not in it.
+//! What Linux itself keeps for them (page tables, sockets, files in memory) belongs to no process: it is in what their
+//! groups hold ([`group`]) and not in what they hold themselves.
+
+pub(super) mod group;
 
 use super::memory::pss_kib;
+use group::Group;
 use std::fs;
 use std::time::Duration;
 
@@ -16,6 +20,11 @@ impl Service {
     /// The one whose first process has this id.
     pub(super) fn of(pid: u32) -> Self {
         Self { pid }
+    }
+
+    /// Its first process.
+    pub(super) fn pid(self) -> u32 {
+        self.pid
     }
 
     /// Its processes.
@@ -32,6 +41,11 @@ impl Service {
     /// KiB that they hold, shared pages divided among those who share them.
     pub(super) fn memory_kib(self) -> u64 {
         self.processes().into_iter().filter_map(pss_kib).sum()
+    }
+
+    /// KiB that their groups hold.
+    pub(super) fn group_kib(self, group: &Group) -> u64 {
+        group.memory_kib(&self.processes())
     }
 
     /// The processor time that they took, and that those took which they waited for.

@@ -150,3 +150,35 @@ pub(super) fn unexpected(path: &str, status: StatusCode, body: &[u8]) -> Failure
     let text = String::from_utf8_lossy(body.get(..LONGEST).unwrap_or(body));
     Failure::new(Exit::INTERNAL, format!("{path} was answered with {status}")).help(text)
 }
+
+/// Why code was not run, or did not say hello, in a few words.
+pub(super) fn refusal(status: StatusCode, body: &[u8]) -> String {
+    const LONGEST: usize = 160;
+    let said = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+    let said = ["message", "stderr"].map(|field| said[field].as_str().unwrap_or_default());
+    let said = said.into_iter().find(|text| !text.is_empty());
+    let said = said.unwrap_or("it did not say hello").trim();
+    let short: String = said.chars().take(LONGEST).collect();
+    match status.is_success() {
+        true => format!("failed: {short}"),
+        false => format!("{}: {short}", status.as_u16()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_language_that_is_not_there_says_why() {
+        let body = br#"{"code":422,"message":"template base has no go: apt-get install golang"}"#;
+        let why = refusal(StatusCode::UNPROCESSABLE_ENTITY, body);
+        assert_eq!(why, "422: template base has no go: apt-get install golang");
+        let body = br#"{"stdout":"","stderr":"boom\n","exit_code":1}"#;
+        assert_eq!(refusal(StatusCode::OK, body), "failed: boom");
+        assert_eq!(
+            refusal(StatusCode::OK, b"x"),
+            "failed: it did not say hello"
+        );
+    }
+}

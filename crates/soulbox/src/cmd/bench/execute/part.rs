@@ -22,6 +22,12 @@ use tokio::process::Command;
 /// The variable with the key of the server.
 pub(super) const KEY: &str = "SOULBOX_BENCH_KEY";
 
+/// How long an answer may take; none that counts takes so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long who has lost the connection rests before another is tried.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// What bubblewrap is told.
 const BUBBLEWRAP: [&str; 10] = [
     "--unshare-all",
@@ -67,7 +73,11 @@ pub(super) struct Asked {
 pub(in crate::cmd::bench) struct Told {
     /// How long each good answer took.
     pub(in crate::cmd::bench) micros: Vec<u64>,
+    /// Answers that are not what the code prints, and requests without one.
     pub(in crate::cmd::bench) failures: f64,
+    /// What was asked for, or due, before the end and well answered after it, or not asked any more: no time above has
+    /// them, so that the longest times of somebody who cannot keep up are longer than they look.
+    pub(in crate::cmd::bench) unanswered: f64,
     pub(in crate::cmd::bench) elapsed_us: u64,
     /// How many processors it took itself.
     pub(in crate::cmd::bench) share: f64,
@@ -189,18 +199,20 @@ async fn ask(asked: &Asked) -> Result<(), Failed> {
     let users: Vec<_> = users.collect();
     tokio::time::sleep_until(begin.into()).await;
     let cpu = used();
-    let (mut micros, mut failures) = (Vec::new(), 0_u32);
+    let mut all = Seen::default();
     for user in users {
-        let (some, failed) = user.await??;
-        micros.extend(some);
-        failures += failed;
+        let seen = user.await?;
+        all.micros.extend(seen.micros);
+        all.failures += seen.failures;
+        all.unanswered += seen.unanswered;
     }
     // The last answers come after the end, and do not count.
     let whole = begin.elapsed();
     let elapsed = asked.time;
     let told = Told {
-        micros,
-        failures: failures.into(),
+        micros: all.micros,
+        failures: all.failures.into(),
+        unanswered: all.unanswered.into(),
         elapsed_us: u64::try_from(elapsed.as_micros())?,
         share: used().saturating_sub(cpu).as_secs_f64() / whole.as_secs_f64(),
     };
@@ -243,6 +255,30 @@ impl Pace {
     }
 }
 
+/// What a user has seen.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    micros: Vec<u64>,
+    failures: u32,
+    unanswered: u32,
+}
+
+impl Seen {
+    fn add(&mut self, good: bool, in_time: bool, took: Duration) {
+        match (good, in_time) {
+            (true, true) => self
+                .micros
+                .push(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
+            (true, false) => self.unanswered += 1,
+            // A failure is one, whenever it is told.
+            (false, _) => self.failures += 1,
+        }
+    }
+}
+
+/// A connection.
+type Sender = client::SendRequest<Full<Bytes>>;
+
 /// What a user asks, and what is to come.
 #[derive(Clone)]
 struct Wanted {
@@ -256,45 +292,66 @@ impl Wanted {
     /// Asks again and again over one connection; what is answered between `begin` and `end` counts.
     ///
     /// With a pace, what one waits for an earlier answer counts: a server that falls behind is seen to.
-    async fn ask(
-        &self,
-        begin: Instant,
-        end: Instant,
-        mut pace: Option<Pace>,
-    ) -> Result<(Vec<u64>, u32), Failed> {
-        let stream = TcpStream::connect(&self.to).await?;
-        stream.set_nodelay(true)?;
-        let (mut sender, connection) = client::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let (mut micros, mut failures) = (Vec::new(), 0);
-        while Instant::now() < end {
+    async fn ask(&self, begin: Instant, end: Instant, mut pace: Option<Pace>) -> Seen {
+        let mut seen = Seen::default();
+        let mut connection = None;
+        loop {
             let asked = match &mut pace {
                 None => Instant::now(),
                 Some(pace) => pace.due(),
             };
             if asked >= end {
-                break;
+                return seen;
             }
             tokio::time::sleep_until(asked.into()).await;
-            let request = Request::post("/v1/execute")
-                .header("host", "localhost")
-                .header("x-api-key", &self.key)
-                .body(Full::new(self.body.clone()))?;
-            sender.ready().await?;
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            let body = response.into_body().collect().await?.to_bytes();
-            let answered = Instant::now();
-            let took = answered.duration_since(asked);
-            if !(begin..=end).contains(&answered) {
+            if Instant::now() >= end {
+                seen.unanswered += 1;
                 continue;
             }
-            match self.is_good(status, &body) {
-                true => micros.push(u64::try_from(took.as_micros())?),
-                false => failures += 1,
+            let good = self.once(&mut connection).await;
+            let answered = Instant::now();
+            if connection.is_none() {
+                tokio::time::sleep(PAUSE).await;
+            }
+            if answered >= begin {
+                seen.add(good, answered <= end, answered.duration_since(asked));
             }
         }
-        Ok((micros, failures))
+    }
+
+    /// Asks once, over a new connection where there is none; whether the answer is good. A connection that broke is gone.
+    async fn once(&self, connection: &mut Option<Sender>) -> bool {
+        let there = connection.take().filter(|sender| !sender.is_closed());
+        let answered = tokio::time::timeout(PATIENCE, self.answer(there)).await;
+        let Ok(Ok((sender, status, body))) = answered else {
+            return false;
+        };
+        *connection = Some(sender);
+        self.is_good(status, &body)
+    }
+
+    async fn answer(&self, there: Option<Sender>) -> Result<(Sender, StatusCode, Bytes), Failed> {
+        let mut sender = match there {
+            Some(sender) => sender,
+            None => self.open().await?,
+        };
+        let request = Request::post("/v1/execute")
+            .header("host", "localhost")
+            .header("x-api-key", &self.key)
+            .body(Full::new(self.body.clone()))?;
+        sender.ready().await?;
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok((sender, status, body))
+    }
+
+    async fn open(&self) -> Result<Sender, Failed> {
+        let stream = TcpStream::connect(&self.to).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = client::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(sender)
     }
 
     fn is_good(&self, status: StatusCode, body: &[u8]) -> bool {
@@ -332,5 +389,36 @@ mod tests {
         let even: Vec<_> = (0..8).map(|n| Duration::from_millis(125) * n).collect();
         assert_eq!(due, even);
         assert!(Pace::of(&asked(4, 0), 0, start).is_none());
+    }
+
+    #[test]
+    fn what_comes_too_late_has_no_time_and_a_failure_is_one_whenever_it_comes() {
+        let mut seen = Seen::default();
+        for (good, in_time) in [(true, true), (true, false), (false, true), (false, false)] {
+            seen.add(good, in_time, Duration::from_micros(7));
+        }
+        let wanted = Seen {
+            micros: vec![7],
+            failures: 2,
+            unanswered: 1,
+        };
+        assert_eq!(seen, wanted);
+    }
+
+    #[tokio::test]
+    async fn nobody_who_answers_is_a_failure() {
+        // The port was somebody's a moment ago.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let wanted = Wanted {
+            to,
+            key: String::new(),
+            body: Bytes::new(),
+            prints: "",
+        };
+        let begin = Instant::now();
+        let seen = wanted.ask(begin, begin + PAUSE * 3, None).await;
+        assert!(seen.failures > 0 && seen.micros.is_empty(), "{seen:?}");
     }
 }

@@ -2,21 +2,14 @@
 
 use super::super::execute::part::used;
 use super::super::report::{Report, Times};
-use super::super::talk::Talk;
 use super::cell::{end_context, new_context, print, run};
 use super::{Args, Bed, REST, WARM, process};
-use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::{self, Progress};
-use bytes::Bytes;
-use http::{Method, StatusCode};
 use std::time::Instant;
 
 /// How many contexts' memory is read.
 const READ: u32 = 5;
-
-/// What JavaScript prints in a fresh sandbox.
-const HELLO: &str = "console.log('hello')";
 
 /// Python contexts, one by one, until the answer is there and until a first line was printed.
 pub(super) async fn one_by_one(bed: &Bed, args: &Args, report: &mut Report) -> Result<(), Failure> {
@@ -119,7 +112,7 @@ fn middle(mut all: Vec<u64>) -> Option<u64> {
     all.get(all.len() / 2).copied()
 }
 
-/// JavaScript: contexts for which a process waited, those for which none did, and code in a fresh sandbox.
+/// JavaScript: contexts for which a process waited, and those for which none did.
 pub(super) async fn javascript(bed: &Bed, args: &Args, report: &mut Report) -> Result<(), Failure> {
     let mut talk = bed.through.open().await?;
     let Ok(first) = new_context(&mut talk, "javascript").await else {
@@ -129,8 +122,6 @@ pub(super) async fn javascript(bed: &Bed, args: &Args, report: &mut Report) -> R
     end_context(&mut talk, &first).await?;
     let mut waited = Times::of("new JavaScript context, a process waited")?;
     let mut cold = Times::of("new JavaScript context, none waited")?;
-    let mut fresh = Times::of("JavaScript hello, fresh sandbox each")?;
-    let mut server = bed.server.open().await?;
     let progress = Progress::bar("starting JavaScript", u64::from(args.javascript));
     for _ in 0..args.javascript {
         tokio::time::sleep(REST).await;
@@ -144,27 +135,10 @@ pub(super) async fn javascript(bed: &Bed, args: &Args, report: &mut Report) -> R
         for context in contexts {
             end_context(&mut talk, &context).await?;
         }
-        tokio::time::sleep(REST).await;
-        let begin = Instant::now();
-        hello(&mut server, &args.common.template).await?;
-        fresh.add(begin.elapsed());
         progress.advance(1);
     }
-    report.times([waited, cold, fresh]);
+    report.times([waited, cold]);
     Ok(())
-}
-
-async fn hello(server: &mut Talk, template: &str) -> Result<(), Failure> {
-    let asked =
-        serde_json::json!({ "language": "javascript", "code": HELLO, "template": template });
-    let asked = Bytes::from(asked.to_string());
-    let answer = server.expect(Method::POST, "/v1/execute", asked, StatusCode::OK);
-    let answer = serde_json::from_slice::<serde_json::Value>(&answer.await?);
-    match answer {
-        Ok(answer) if answer["stdout"] == "hello\n" => Ok(()),
-        Ok(answer) => Err(Failure::new(Exit::INTERNAL, format!("not hello: {answer}"))),
-        Err(error) => Err(Failure::of(Exit::INTERNAL, &error)),
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Hello world in several languages: start, run and memory as the server tells them.
 
 use super::super::report::{Report, Times};
-use super::super::talk::{Talk, Whom};
+use super::super::talk::{Talk, Whom, refusal};
 use super::promise::Seen;
 use super::scene::{Scene, Way};
 use super::table::{Compared, Line, Target};
@@ -108,20 +108,6 @@ async fn runs(talk: &mut Talk, asked: &Bytes) -> Result<Result<Vec<Answer>, Stri
     Ok(Ok(answers))
 }
 
-/// Why a language was not run, in a few words.
-fn refusal(status: StatusCode, body: &[u8]) -> String {
-    const LONGEST: usize = 160;
-    let said = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
-    let said = ["message", "stderr"].map(|field| said[field].as_str().unwrap_or_default());
-    let said = said.into_iter().find(|text| !text.is_empty());
-    let said = said.unwrap_or("it did not say hello").trim();
-    let short: String = said.chars().take(LONGEST).collect();
-    match status.is_success() {
-        true => format!("failed: {short}"),
-        false => format!("{}: {short}", status.as_u16()),
-    }
-}
-
 fn told(
     table: Compared,
     language: &str,
@@ -168,18 +154,5 @@ mod tests {
         let answer: Answer = serde_json::from_value(answer).unwrap();
         assert_eq!(answer.start_us(), 100);
         assert!(answer.is_good());
-    }
-
-    #[test]
-    fn a_language_that_is_not_there_says_why() {
-        let body = br#"{"code":422,"message":"template base has no go: apt-get install golang"}"#;
-        let why = refusal(StatusCode::UNPROCESSABLE_ENTITY, body);
-        assert_eq!(why, "422: template base has no go: apt-get install golang");
-        let body = br#"{"stdout":"","stderr":"boom\n","exit_code":1}"#;
-        assert_eq!(refusal(StatusCode::OK, body), "failed: boom");
-        assert_eq!(
-            refusal(StatusCode::OK, b"x"),
-            "failed: it did not say hello"
-        );
     }
 }

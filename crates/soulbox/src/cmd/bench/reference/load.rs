@@ -24,7 +24,15 @@ fn names(ways: &[Way]) -> Vec<&'static str> {
 /// Notes what was asked for beside the times.
 fn note(name: &str, told: &Told, report: &mut Report) {
     report.figure(format!("failures, {name}"), told.failures, "");
+    let late = format!("not answered before the end, {name}");
+    report.figure(late, told.unanswered, "");
     report.figure(format!("who asks, {name}"), told.share, "CPUs");
+}
+
+/// That some of it failed, for who reads the table alone.
+fn lost(told: &Told, way: &Way) -> Option<String> {
+    let some = told.failures > 0.0;
+    some.then(|| format!("{} failures of {}", told.failures, way.name))
 }
 
 /// Python that says hello, one user.
@@ -35,6 +43,7 @@ pub(super) async fn cold(
     seen: &mut Seen,
 ) -> Result<(), Failure> {
     let mut rows: [Vec<Option<f64>>; 5] = Default::default();
+    let mut failures = Vec::new();
     for (at, way) in ways.iter().enumerate() {
         scene.progress.say(&format!("cold start, {}", way.name));
         let told = scene.ask(way, Payload::Hello, 1, 0).await?;
@@ -57,6 +66,7 @@ pub(super) async fn cold(
             seen.execution_p99 = some.then(|| at_share(0.99));
             seen.add(&told);
         }
+        failures.extend(lost(&told, way));
         note(&name, &told, report);
         report.times([times]);
         scene.progress.advance(1);
@@ -66,7 +76,7 @@ pub(super) async fn cold(
     let [mean, p50, p95, p99, deviation] = rows;
     let line = |name: &str, row: Vec<Option<f64>>| Line::new(name, "ms", row);
     table = table
-        .line(line("mean", mean))
+        .line(line("mean", mean).noting(remark(&failures)))
         .line(
             line("p50", p50)
                 .beside(&published::HELLO)
@@ -87,7 +97,8 @@ pub(super) async fn throughput(
     report: &mut Report,
     seen: &mut Seen,
 ) -> Result<(), Failure> {
-    let about = "Each user has a connection of its own and asks again when it has its answer; a fresh sandbox each.";
+    let about = "Each user has a connection of its own and asks again when it has its answer, so that who is slow is asked less \
+                 often; what is answered in the measured time counts. A fresh sandbox each.";
     let mut table = Compared::new("Throughput of fibonacci(10)", about, &names(ways));
     for count in users {
         let (mut rates, mut failures) = (Vec::new(), Vec::new());
@@ -98,9 +109,7 @@ pub(super) async fn throughput(
             let name = format!("fibonacci(10), {what}");
             let times = times(&name, &told)?;
             rates.push(Some(times.per_second()));
-            if told.failures > 0.0 {
-                failures.push(format!("{} failures of {}", told.failures, way.name));
-            }
+            failures.extend(lost(&told, way));
             if at == 0 {
                 seen.most_per_second = seen.most_per_second.max(Some(times.per_second()));
                 seen.add(&told);
@@ -163,6 +172,7 @@ pub(super) async fn cpu(
                 let answered = times.per_second();
                 behind.push(format!("{} answered {answered:.0} per second", way.name));
             }
+            behind.extend(lost(&told, way));
             if at == 0 {
                 seen.add(&told);
                 // bubblewrap does not wait for what it starts, so that such a sum tells nothing of it.

@@ -115,6 +115,7 @@ mod tests {
         Told {
             micros: vec![1; good],
             failures,
+            unanswered: 0.0,
             elapsed_us: 1,
             share: 0.0,
         }

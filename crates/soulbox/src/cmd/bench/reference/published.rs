@@ -21,7 +21,7 @@ const fn of(value: &'static str, source: &'static str) -> Elsewhere {
 }
 
 /// Python that says hello, in isolation of its own, one user. The design document does not say which average.
-pub(super) const HELLO: [Elsewhere; 4] = [
+pub(in crate::cmd::bench) const HELLO: [Elsewhere; 4] = [
     of("85 ms", DESIGN),
     of("937 ms in a new context", E2B),
     of("167 ms", FUSION),
