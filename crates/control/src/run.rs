@@ -31,9 +31,9 @@ use soulbox_model::{
 };
 use soulbox_node::execute::{
     About, BuildPlace, ExecuteError, Execution, GuestError, Outcome, Report, Returned, Sink,
-    collect, execute,
+    collect, execute, needs_packages,
 };
-use soulbox_node::{Birth, Usage};
+use soulbox_node::{Birth, Script, Usage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -204,7 +204,9 @@ impl Control {
         let mut birth = Birth::default();
         birth.variables = variables(&birth.id, &asked);
         birth.team = Some(team.clone());
-        birth.runs_script = true;
+        birth.script = Some(Script {
+            packages: needs_packages(&request.execution.program),
+        });
         let record = self.record(team.clone(), birth.id.clone(), &asked);
         birth.deadline = Some(crate::life::deadline(&record));
         self.place(&record)?;

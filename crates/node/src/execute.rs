@@ -8,6 +8,7 @@
 //! | What | File |
 //! |---|---|
 //! | what is run, read from the host | [`program`] |
+//! | what Python code imports | `imports` |
 //! | its commands | [`plan`] |
 //! | what this needs of a sandbox | [`guest`] |
 //! | what of that an agent does | [`agent`] |
@@ -23,6 +24,7 @@ pub mod agent;
 pub mod build;
 mod collect;
 pub mod guest;
+mod imports;
 pub mod outcome;
 pub mod output;
 pub mod plan;
@@ -38,6 +40,7 @@ pub mod watch;
 pub use build::{BuildPlace, BuiltFile};
 pub use collect::collect;
 pub use guest::{Command, Control, End, Event, Events, Guest, GuestError};
+pub use imports::needs_packages;
 pub use outcome::{Outcome, Stage};
 pub use output::{Capture, Channel, Sink};
 pub use program::{Program, ProgramError};

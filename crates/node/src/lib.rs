@@ -75,4 +75,4 @@ pub use note::TooLong;
 pub use pools::{KindLevel, PoolLevel};
 pub use sandbox::{NoteError, Sandbox, Usage};
 pub use soulbox_runtime::native::driver::PauseError;
-pub use zygotes::Supplier;
+pub use zygotes::{Loaded, Script, Supplier};

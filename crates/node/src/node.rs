@@ -12,6 +12,7 @@ use crate::sandbox::Sandbox;
 use crate::storage::{Room, StorageError};
 use crate::tree_source::TreeError;
 use crate::workplace::WorkplaceError;
+use crate::zygotes::Script;
 use soulbox_model::{LimitError, NetworkMode, SandboxId, SandboxSpec, TeamId};
 use soulbox_runtime::agent_client::AgentError;
 use soulbox_runtime::native::driver::{AttachError, DriverError};
@@ -131,9 +132,9 @@ pub struct Birth {
     pub deadline: Option<Deadline>,
     /// Whose it is: sandboxes of one team and template share a zygote; without a team there is none.
     pub team: Option<TeamId>,
-    /// Whether it is made to run a script, for which a zygote is worth while also where the template has
+    /// The script that it is made to run, for which a zygote is worth while also where the template has
     /// no kernels: sandboxes of one zygote share what Linux counts for the owner of a user namespace.
-    pub runs_script: bool,
+    pub script: Option<Script>,
 }
 
 impl Default for Birth {
@@ -147,7 +148,7 @@ impl Default for Birth {
             variables: BTreeMap::new(),
             deadline: None,
             team: None,
-            runs_script: false,
+            script: None,
         }
     }
 }
@@ -247,13 +248,14 @@ impl Node {
     }
 
     /// Keeps sandboxes like `spec` ready from now on, as many as the settings of the pools say.
-    /// Mounts cannot be: they are the asker's. `team`: whose they will be, if only one team's.
-    pub fn keep_ready(&self, spec: SandboxSpec, team: Option<&TeamId>) {
+    /// Mounts cannot be: they are the asker's. `team`: whose they will be, if only one team's; `script`: what
+    /// they will run, if only that.
+    pub fn keep_ready(&self, spec: SandboxSpec, team: Option<&TeamId>, script: Option<Script>) {
         let spec = SandboxSpec {
             mounts: Vec::new(),
             ..spec
         };
-        self.pools.keep(&self.core, &spec, team);
+        self.pools.keep(&self.core, &spec, team, script);
     }
 
     /// The pools of complete sandboxes, each kind by itself.

@@ -17,6 +17,7 @@ pub(crate) use kind::{Asked, Kind};
 
 use crate::core::{Core, Waiting};
 use crate::pool::{Level, Pool};
+use crate::zygotes::{Loaded, Script};
 use soulbox_model::{SandboxSpec, TeamId};
 use soulbox_wire::spawner::Network;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,6 +62,8 @@ pub struct KindLevel {
     pub spec: SandboxSpec,
     /// Whose, if only one team's.
     pub team: Option<TeamId>,
+    /// What the interpreter has loaded whose copy waits in each, if any does.
+    pub loaded: Option<Loaded>,
     /// How full it is.
     pub level: PoolLevel,
     /// How many are asked for in a second, as a moving average.
@@ -95,8 +98,15 @@ impl Pools {
     }
 
     /// Begins to keep sandboxes like `spec`, which has no mounts, ready, as many as the settings say and
-    /// more if they are asked for. `team`: whose they will be, if only one team's.
-    pub(crate) fn keep(&self, core: &Arc<Core>, spec: &SandboxSpec, team: Option<&TeamId>) {
+    /// more if they are asked for. `team`: whose they will be, if only one team's;
+    /// `script`: what they will run, if only that.
+    pub(crate) fn keep(
+        &self,
+        core: &Arc<Core>,
+        spec: &SandboxSpec,
+        team: Option<&TeamId>,
+        script: Option<Script>,
+    ) {
         let template = match core.template_now(&spec.template) {
             Ok(template) => template,
             Err(error) => {
@@ -105,7 +115,7 @@ impl Pools {
                 return;
             }
         };
-        let joined = team.is_some() && core.joins(&template, true);
+        let joined = team.and_then(|_| core.joins(&template, script));
         let asked = Asked {
             template: &template,
             spec,
@@ -130,10 +140,12 @@ impl Pools {
         };
         let mut own = of(&kinds, asked.team, asked.joined);
         let anybodys = match asked.team {
-            Some(_) => of(&kinds, None, false),
+            Some(_) => of(&kinds, None, None),
             None => None,
         };
-        let counts = own.as_ref().or(anybodys.as_ref().filter(|_| !asked.joined));
+        let counts = own
+            .as_ref()
+            .or(anybodys.as_ref().filter(|_| asked.joined.is_none()));
         let counts = match counts {
             Some(kind) => Some(Arc::clone(kind)),
             None if core.settings().pool.adaptive
@@ -197,6 +209,7 @@ impl Pools {
             KindLevel {
                 spec: kind.spec.clone(),
                 team: kind.team.clone(),
+                loaded: kind.joined,
                 level: PoolLevel {
                     pool: "parked",
                     ready,

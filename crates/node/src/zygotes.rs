@@ -1,7 +1,7 @@
 //! Zygotes: interpreters that have a template's packages imported and are copied into sandboxes.
 //!
-//! One for each team and template, because copies share what cannot be made anew: the layout of
-//! memory and the hash seed. It takes a slot of its own, and the slot's uid owns the user namespaces
+//! One for each team and template and for what it has loaded, because copies share what cannot be made
+//! anew: the layout of memory and the hash seed; and because a copy costs by what is loaded. It takes a slot of its own, and the slot's uid owns the user namespaces
 //! of the sandboxes that it serves, which is all the right that its copies need to enter them.
 //!
 //! ```text
@@ -10,7 +10,11 @@
 //!   └── control socket ┘                    └───────── joined, process id ─────────────┘
 //! ```
 
-use crate::core::{Core, Waiting};
+mod supplier;
+
+pub use supplier::Supplier;
+
+use crate::core::Core;
 use crate::owner;
 use crate::template::Template;
 use crate::tree_source;
@@ -18,16 +22,15 @@ use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use soulbox_image::zygote::Zygote as Recipe;
 use soulbox_model::{TeamId, TemplateName};
-use soulbox_runtime::agent_client::{AgentClient, AgentError, Supplies, Want};
-use soulbox_runtime::native::driver::{JoinError, Joiner, Slot, wait_gone, zygote_files};
-use soulbox_wire::connect::{Code, RpcError};
+use soulbox_runtime::agent_client::Want;
+use soulbox_runtime::native::driver::{Joiner, Slot, wait_gone, zygote_files};
 use soulbox_wire::spawner::{self, CgroupLimits, Join, ZYGOTE_HOME, ZYGOTE_PROGRAM};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use supplier::SupplyError;
 use tokio::sync::{Mutex, oneshot, watch};
-use tokio::task::JoinHandle;
 
 /// How long who wants a copy waits for a zygote that is just being started; then starting an
 /// interpreter is quicker.
@@ -42,10 +45,68 @@ const OPEN_FILES: u32 = 4096;
 /// The size of a zygote's `/tmp` in bytes: packages write caches when they are imported.
 const SCRATCH: u64 = 64 * 1024 * 1024;
 
-/// Copies that one sandbox gets without a pause, and the pause between further ones: what is inside
-/// may ask for as many as it likes, and others wait for the same zygote.
-const BURST: u32 = 128;
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long nobody tries again after a zygote that did not come to be ready: what kept it from that,
+/// such as a package that cannot be imported, mostly lasts, and each try takes a processor for a while.
+const REST: Duration = Duration::from_secs(30);
+
+/// What a zygote has loaded, and so what its copies are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Loaded {
+    /// Python alone: the cheapest, for scripts that need no more.
+    Plain,
+    /// The packages that the template names.
+    Packages,
+    /// These, and the Python kernel.
+    Kernel,
+}
+
+impl Loaded {
+    /// Its name for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Packages => "packages",
+            Self::Kernel => "kernel",
+        }
+    }
+
+    /// What a template's zygote is to have loaded for a sandbox: for a script, one that imports packages
+    /// or one that does not; else for contexts, where there are kernels.
+    pub(crate) fn wanted(recipe: &Recipe, script: Option<Script>) -> Option<Self> {
+        match script {
+            Some(Script { packages: true }) if !recipe.preload.is_empty() => Some(Self::Packages),
+            Some(_) => Some(Self::Plain),
+            None => recipe.kernels.is_some().then_some(Self::Kernel),
+        }
+    }
+}
+
+/// A script that a sandbox is made to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Script {
+    /// Whether it imports what Python does not come with.
+    pub packages: bool,
+}
+
+/// Whose zygote's copies are to join a sandbox, and what that one has loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Copies {
+    /// The team.
+    pub(crate) team: TeamId,
+    /// What its zygote has loaded.
+    pub(crate) loaded: Loaded,
+}
+
+impl Copies {
+    /// Those of a team, if any are wanted.
+    pub(crate) fn of(team: Option<&TeamId>, loaded: Option<Loaded>) -> Option<Self> {
+        let team = team?.clone();
+        Some(Self {
+            team,
+            loaded: loaded?,
+        })
+    }
+}
 
 /// How far a zygote has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +114,14 @@ enum Stage {
     Starting,
     Ready,
     Gone,
+    /// It never was ready.
+    Failed,
+}
+
+impl Stage {
+    fn is_over(self) -> bool {
+        matches!(self, Self::Gone | Self::Failed)
+    }
 }
 
 /// One zygote. It ends when nobody holds it any more.
@@ -69,7 +138,7 @@ pub(crate) struct Zygote {
 }
 
 /// Whose copies a zygote's may be.
-type Key = (TeamId, TemplateName);
+type Key = (Copies, TemplateName);
 
 /// The zygotes of an engine.
 #[derive(Default)]
@@ -78,12 +147,12 @@ pub(crate) struct Zygotes {
 }
 
 impl Zygotes {
-    /// The zygote for a team's sandboxes of a template; begins to start it, as `recipe`
-    /// says, when there is none. None where none can be had.
+    /// The zygote for some sandboxes of a template; begins to start it, as `recipe` says, when there is
+    /// none. None where none can be had.
     pub(crate) async fn of(
         &self,
         core: &Core,
-        team: &TeamId,
+        copies: &Copies,
         template: &Arc<Template>,
         recipe: &Recipe,
     ) -> Option<Arc<Zygote>> {
@@ -92,18 +161,21 @@ impl Zygotes {
         if !settings.enabled || !core.may_connect() {
             return None;
         }
-        let key = (team.clone(), template.record.name.clone());
+        let key = (copies.clone(), template.record.name.clone());
         let mut all = self.all.lock().await;
-        if let Some(known) = all.get(&key)
-            && known.serves(template, settings.copies)
-        {
-            known.touch();
-            return Some(Arc::clone(known));
+        if let Some(known) = all.get(&key) {
+            if known.rests(template) {
+                return None;
+            }
+            if known.serves(template, settings.copies) {
+                known.touch();
+                return Some(Arc::clone(known));
+            }
         }
         // What it has made goes on with it.
         all.remove(&key);
         make_room(&mut all, settings.most as usize);
-        match start(core, recipe, template).await {
+        match start(core, copies.loaded, recipe, template).await {
             Ok(zygote) => {
                 let zygote = Arc::new(zygote);
                 all.insert(key, Arc::clone(&zygote));
@@ -144,6 +216,7 @@ type StartError = Box<dyn std::error::Error + Send + Sync>;
 /// Takes a slot, and begins to start a zygote in it.
 async fn start(
     core: &Core,
+    loaded: Loaded,
     recipe: &Recipe,
     template: &Arc<Template>,
 ) -> Result<Zygote, StartError> {
@@ -157,7 +230,7 @@ async fn start(
         slot: number,
         owner: owner::of_slot(number),
         layers,
-        command: command(recipe),
+        command: command(recipe, loaded),
         limits: CgroupLimits {
             cpu_millis: 1000,
             cpu_weight: 100,
@@ -176,8 +249,8 @@ async fn start(
     let limit = settings.start_timeout;
     let name = template.record.name.clone();
     tokio::spawn(async move {
-        attend(slot, (order, files), limit, &stage, held, &name).await;
-        stage.send_replace(Stage::Gone);
+        let last = attend(slot, (order, files), limit, &stage, held, &name).await;
+        stage.send_replace(last);
     });
     Ok(Zygote {
         slot: number,
@@ -190,7 +263,7 @@ async fn start(
     })
 }
 
-/// Starts a zygote and holds its slot until nobody wants it, or it ends.
+/// Starts a zygote and holds its slot until nobody wants it, or it ends; gives its last stage.
 async fn attend(
     mut slot: Slot,
     (order, files): (spawner::Zygote, Vec<OwnedFd>),
@@ -198,7 +271,7 @@ async fn attend(
     stage: &watch::Sender<Stage>,
     mut held: oneshot::Receiver<()>,
     template: &TemplateName,
-) {
+) -> Stage {
     let starting = async {
         let started = tokio::time::timeout(limit, slot.start_zygote(order, files)).await;
         match started {
@@ -217,10 +290,10 @@ async fn attend(
     };
     let started = tokio::select! {
         started = starting => started,
-        _ = &mut held => return,
+        _ = &mut held => return Stage::Gone,
     };
     if !started {
-        return;
+        return Stage::Failed;
     }
     stage.send_replace(Stage::Ready);
     let mut end = slot.end();
@@ -230,34 +303,24 @@ async fn attend(
         }
         _ = held => {}
     }
+    Stage::Gone
 }
 
 /// What a zygote runs.
-fn command(recipe: &Recipe) -> Vec<String> {
+fn command(recipe: &Recipe, loaded: Loaded) -> Vec<String> {
     let program = format!("{ZYGOTE_HOME}/{ZYGOTE_PROGRAM}");
     // No options: copies have the flags of a plain `python3`, which some packages pass on.
     let words = [recipe.python.as_str(), &program, "--broker", "3"];
     let mut words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-    if let Some(kernels) = &recipe.kernels {
+    if loaded == Loaded::Kernel
+        && let Some(kernels) = &recipe.kernels
+    {
         words.extend(["--kernels".to_owned(), kernels.clone()]);
     }
-    if !recipe.preload.is_empty() {
+    if loaded != Loaded::Plain && !recipe.preload.is_empty() {
         words.extend(["--preload".to_owned(), recipe.preload.join(",")]);
     }
     words
-}
-
-/// Why an agent gets no copy.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SupplyError {
-    #[error("the zygote is not ready")]
-    NotReady,
-    #[error(transparent)]
-    Join(#[from] JoinError),
-    #[error("cannot make a control socket")]
-    Socket(#[source] rustix::io::Errno),
-    #[error(transparent)]
-    Agent(#[from] AgentError),
 }
 
 impl Zygote {
@@ -268,8 +331,15 @@ impl Zygote {
 
     fn serves(&self, template: &Arc<Template>, copies: u32) -> bool {
         Arc::ptr_eq(&self.template, template)
-            && *self.stage.borrow() != Stage::Gone
+            && !self.stage.borrow().is_over()
             && self.copies.load(Ordering::Relaxed) < copies
+    }
+
+    /// Whether it failed so lately that another one would too.
+    fn rests(&self, template: &Arc<Template>) -> bool {
+        Arc::ptr_eq(&self.template, template)
+            && *self.stage.borrow() == Stage::Failed
+            && self.begun.elapsed() < REST
     }
 
     fn touch(&self) {
@@ -309,96 +379,38 @@ impl Zygote {
     }
 }
 
-/// The way of a zygote's copies into one sandbox.
-pub struct Supplier {
-    agent: AgentClient,
-    joiner: Joiner,
-    zygote: Arc<Zygote>,
-    /// Whether a copy waits in it that nobody has used yet.
-    ahead: AtomicBool,
-    /// The task that supplies it.
-    begun: Mutex<Option<JoinHandle<()>>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Supplier {
-    pub(crate) fn new(
-        agent: AgentClient,
-        joiner: Joiner,
-        zygote: Arc<Zygote>,
-        ahead: bool,
-    ) -> Self {
-        Self {
-            agent,
-            joiner,
-            zygote,
-            ahead: AtomicBool::new(ahead),
-            begun: Mutex::new(None),
+    fn recipe(kernels: bool, preload: &[&str]) -> Recipe {
+        Recipe {
+            python: "/usr/bin/python3".to_owned(),
+            kernels: kernels.then(|| "/k".to_owned()),
+            preload: preload.iter().map(|&name| name.to_owned()).collect(),
         }
     }
 
-    /// Makes sure that the agent gets one copy when it asks: one waits there already, or it is supplied.
-    pub async fn begin_for_one(self: &Arc<Self>) {
-        if !self.ahead.swap(false, Ordering::Relaxed) {
-            self.begin().await;
-        }
-    }
+    #[test]
+    fn a_zygote_has_loaded_what_its_copies_are_for_and_not_more() {
+        let full = recipe(true, &["numpy", "pandas"]);
+        let script = |packages| Some(Script { packages });
+        assert_eq!(Loaded::wanted(&full, None), Some(Loaded::Kernel));
+        assert_eq!(Loaded::wanted(&full, script(true)), Some(Loaded::Packages));
+        assert_eq!(Loaded::wanted(&full, script(false)), Some(Loaded::Plain));
+        let bare = recipe(false, &[]);
+        assert_eq!(Loaded::wanted(&bare, None), None);
+        assert_eq!(Loaded::wanted(&bare, script(true)), Some(Loaded::Plain));
 
-    /// Begins to supply the sandbox's agent with what it asks for, in a task that ends with the
-    /// connection; nothing is done when there is one already. Once this is over, the agent asks.
-    pub async fn begin(self: &Arc<Self>) {
-        let mut begun = self.begun.lock().await;
-        if begun.as_ref().is_some_and(|task| !task.is_finished()) {
-            return;
-        }
-        match self.agent.supplies(0).await {
-            Ok(supplies) => {
-                let supplier = Arc::clone(self);
-                *begun = Some(tokio::spawn(async move {
-                    if let Err(error) = supplier.supply(supplies, u32::MAX).await {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::debug!(error, "an agent is supplied no more");
-                    }
-                }));
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::debug!(error, "an agent is not supplied");
-            }
-        }
-    }
-
-    /// Has one copy join, and wait.
-    pub(crate) async fn one_ahead(&self) -> Result<(), SupplyError> {
-        let supplies = self.agent.supplies(1).await?;
-        self.supply(supplies, 1).await
-    }
-
-    async fn supply(&self, mut supplies: Supplies, most: u32) -> Result<(), SupplyError> {
-        for number in 0..most {
-            if number >= BURST {
-                tokio::time::sleep(PAUSE).await;
-            }
-            let want = supplies.next().await?;
-            let copied = self.zygote.copy(&self.joiner, &want).await;
-            if let Err(error) = &copied {
-                let error = error as &dyn std::error::Error;
-                tracing::debug!(error, "no copy of a zygote joined a sandbox");
-            }
-            let answer =
-                copied.map_err(|error| RpcError::new(Code::Unavailable, error.to_string()));
-            supplies.answer(want.call, answer).await?;
-        }
-        Ok(())
-    }
-}
-
-impl Waiting {
-    /// Has a copy of its zygote wait in a sandbox that runs.
-    pub(crate) async fn supply_ahead(&mut self, core: &Core) -> Result<(), SupplyError> {
-        if let Some(supplier) = self.supplier(core) {
-            supplier.one_ahead().await?;
-            self.ahead = true;
-        }
-        Ok(())
+        let words = |loaded| command(&full, loaded).join(" ");
+        let plain = words(Loaded::Plain);
+        assert!(plain.ends_with("--broker 3"), "{plain}");
+        let packages = words(Loaded::Packages);
+        assert_eq!(packages, format!("{plain} --preload numpy,pandas"));
+        let kernel = words(Loaded::Kernel);
+        assert_eq!(
+            kernel,
+            format!("{plain} --kernels /k --preload numpy,pandas")
+        );
     }
 }

@@ -147,7 +147,7 @@ async fn pools_hand_out_what_they_hold_and_refill() {
     let place = Place::new();
     for pool in ["pool.slots", "pool.prepared", "pool.parked"] {
         let node = place.node(&[("pool.slots", "0"), (pool, "2")]).await;
-        node.keep_ready(spec(&node), None);
+        node.keep_ready(spec(&node), None, None);
         node.pools_filled().await;
         let mut pids = HashSet::new();
         for _ in 0..5 {
@@ -164,7 +164,7 @@ async fn pools_hand_out_what_they_hold_and_refill() {
 async fn a_parked_sandbox_takes_other_limits() {
     let place = Place::new();
     let node = place.node(&[("pool.parked", "1")]).await;
-    node.keep_ready(spec(&node), None);
+    node.keep_ready(spec(&node), None, None);
     node.pools_filled().await;
     let mut asked = spec(&node);
     asked.limits.pids = 20;
@@ -181,7 +181,7 @@ async fn a_parked_sandbox_takes_other_limits() {
 async fn a_fork_bomb_is_refused_before_the_cgroup_is_asked() {
     let place = Place::new();
     let node = place.node(&[("pool.parked", "1")]).await;
-    node.keep_ready(spec(&node), None);
+    node.keep_ready(spec(&node), None, None);
     // One that was ready, and one that has more processes than that.
     for pids in [1024, 1100] {
         node.pools_filled().await;

@@ -45,7 +45,7 @@ async fn engine_of_its_own() {
     let (root, backend) = root.split_once(' ').unwrap();
     let place = Place::at(Path::new(root));
     let node = start(&place, backend).await;
-    node.keep_ready(spec(&node), None);
+    node.keep_ready(spec(&node), None, None);
     node.pools_filled().await;
     let mut all = Vec::new();
     for (name, deadline) in [

@@ -5,7 +5,7 @@
 mod support;
 
 use soulbox_model::TeamId;
-use soulbox_node::{Birth, KindLevel, Node, Sandbox};
+use soulbox_node::{Birth, KindLevel, Node, Sandbox, Script};
 use std::time::Duration;
 use support::{Place, shell, spec};
 
@@ -72,7 +72,7 @@ async fn there_is_no_more_than_the_memory_of_the_pools_holds() {
 async fn run_of(node: &Node, team: &str) -> Sandbox {
     let birth = Birth {
         team: Some(team.parse().unwrap()),
-        runs_script: true,
+        script: Some(Script { packages: false }),
         variables: [("SECRET".to_owned(), format!("of-{team}"))].into(),
         ..Birth::default()
     };

@@ -44,7 +44,7 @@ async fn a_killed_spawner_is_replaced_and_nothing_of_it_is_left() {
     let node = place
         .node(&[("pool.slots", "2"), ("pool.parked", "1")])
         .await;
-    node.keep_ready(spec(&node), None);
+    node.keep_ready(spec(&node), None, None);
     node.pools_filled().await;
     let sandbox = node.create(spec(&node)).await.unwrap();
     let (slot, pid) = (sandbox.slot(), sandbox.pid());

@@ -6,7 +6,7 @@
 mod support;
 
 use soulbox_model::TeamId;
-use soulbox_node::{Birth, Node, Sandbox};
+use soulbox_node::{Birth, Node, Sandbox, Script};
 use soulbox_runtime::agent_client::{ProcessEvent, StartRequest};
 use support::{Output, Place, shell, spec};
 
@@ -30,7 +30,7 @@ async fn create(node: &Node) -> Sandbox {
 async fn create_for(node: &Node, team: &TeamId) -> Sandbox {
     let birth = Birth {
         team: Some(team.clone()),
-        runs_script: true,
+        script: Some(Script { packages: true }),
         ..Birth::default()
     };
     node.create_as(spec(node), birth).await.unwrap()
@@ -138,7 +138,8 @@ async fn a_script_runs_in_a_copy_as_in_a_program_of_its_own() {
 async fn a_parked_sandbox_has_a_copy_waiting() {
     let place = Place::new();
     let node = place.node(&[("pool.parked", "1")]).await;
-    node.keep_ready(spec(&node), Some(&TeamId::default_team()));
+    let plain = Script { packages: false };
+    node.keep_ready(spec(&node), Some(&TeamId::default_team()), Some(plain));
     node.pools_filled().await;
     let sandbox = create(&node).await;
     let output = script(&sandbox, LOOK).await;

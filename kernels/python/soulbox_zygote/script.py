@@ -7,6 +7,7 @@ cannot be read or compiled, for its message is Python's own.
 
 import builtins
 import io
+import json
 import os
 import signal
 import site
@@ -15,6 +16,8 @@ import types
 from importlib.machinery import SourceFileLoader
 
 from soulbox_zygote import ending, environment, streams
+
+REHEARSED = "/nowhere/main.py"
 
 NAMES = [name for name in vars(sys.modules["__main__"]) if name.startswith("__")]
 """What a script finds in its namespace, in this order; which it is depends on Python's version."""
@@ -44,6 +47,19 @@ def run(request, descriptors, plain, ready, library):
     # What the script made ends with its module; nothing here is to keep it.
     del code, namespace
     ending.end(status, modules, library)
+
+
+def rehearse():
+    """Does what a script's start does, to no effect: whoever waits for a script takes the pages of memory
+    that it needs before somebody waits for it."""
+    request = json.loads(json.dumps({"path": REHEARSED, "argv": [], "env": {"HOME": "/", "LANG": "C.UTF-8"}}))
+    environment.replace(request["env"])
+    environment.clear()
+    before = sys.modules["__main__"], sys.path[:]
+    find_modules(request["path"], {})
+    code = compile("import sys\nif sys.argv is None: print('')\n", request["path"], "exec", dont_inherit=True)
+    exec(code, main_module(request["path"]).__dict__)
+    sys.modules["__main__"], sys.path[:] = before
 
 
 def compiled(path):

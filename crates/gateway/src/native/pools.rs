@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use soulbox_node::KindLevel;
+use soulbox_node::{KindLevel, Loaded};
 
 pub(crate) fn routes() -> Router<Gateway> {
     Router::new().route("/v1/pools", get(list))
@@ -22,6 +22,7 @@ fn view(kind: &KindLevel) -> Value {
     let KindLevel {
         spec,
         team,
+        loaded,
         level,
         rate,
     } = kind;
@@ -32,6 +33,7 @@ fn view(kind: &KindLevel) -> Value {
         "cpuMillis": spec.limits.cpu_millis,
         "memoryBytes": spec.limits.memory.bytes(),
         "own": team.is_some(),
+        "loaded": loaded.map(Loaded::as_str),
         "target": level.wanted,
         "ready": level.ready,
         "taken": level.taken,

@@ -15,7 +15,7 @@ use crate::sandbox::{Kept, Sandbox};
 use crate::storage::{Gauge, LayerMark};
 use crate::template::Template;
 use crate::tree_source::{self, TreeError};
-use crate::zygotes::{Supplier, Zygote};
+use crate::zygotes::{Copies, Loaded, Script, Supplier, Zygote};
 use soulbox_model::{Limits, NetworkMode, Phases, SandboxSpec, TeamId, TemplateName};
 use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{Made, Slot};
@@ -72,7 +72,7 @@ impl Core {
     ) -> Result<Waiting, CreateError> {
         let template = self.template(&spec.template).await?;
         let team = birth.team.as_ref();
-        let joined = team.is_some() && self.joins(&template, birth.runs_script);
+        let joined = team.and_then(|_| self.joins(&template, birth.script));
         let asked = Asked {
             template: &template,
             spec,
@@ -94,7 +94,7 @@ impl Core {
                 return Ok(prepared);
             }
         }
-        let zygote = self.zygote(spec, team.filter(|_| joined)).await?;
+        let zygote = self.zygote(spec, Copies::of(team, joined).as_ref()).await?;
         // Networks of those are nobody's: a zygote's copies cannot enter them.
         let slot = match (spec.network, &zygote) {
             (NetworkMode::None, None) => take_current(&pools.slots),
@@ -113,27 +113,27 @@ impl Core {
         self.trees.get_now(name)
     }
 
-    /// Whether copies of a zygote are to join sandboxes of a template: it has one, and kernels, or a script
-    /// is run in them. What Linux counts for the owner of a user namespace, those of one zygote share: for
-    /// a sandbox that gets no copy that would be a price for nothing.
-    pub(crate) fn joins(&self, template: &Template, runs_script: bool) -> bool {
+    /// What a zygote has loaded whose copies are to join sandboxes of a template: it has one, and kernels, or
+    /// a script is run in them. What Linux counts for the owner of a user namespace, those of one zygote
+    /// share: for a sandbox that gets no copy that would be a price for nothing.
+    pub(crate) fn joins(&self, template: &Template, script: Option<Script>) -> Option<Loaded> {
         let recipe = template.record.zygote.as_ref();
-        let joins = recipe.is_some_and(|recipe| runs_script || recipe.kernels.is_some());
-        joins && self.settings.zygote.enabled && self.may_connect()
+        let recipe = recipe.filter(|_| self.settings.zygote.enabled && self.may_connect());
+        Loaded::wanted(recipe?, script)
     }
 
-    /// The zygote whose copies join sandboxes of `team`'s, if there is one.
+    /// The zygote that such copies are of, if there is one.
     pub(crate) async fn zygote(
         &self,
         spec: &SandboxSpec,
-        team: Option<&TeamId>,
+        copies: Option<&Copies>,
     ) -> Result<Option<Arc<Zygote>>, CreateError> {
-        let Some(team) = team else {
+        let Some(copies) = copies else {
             return Ok(None);
         };
         let template = self.trees.get(&spec.template).await?;
         match template.record.zygote.as_ref() {
-            Some(recipe) => Ok(self.zygotes.of(self, team, &template, recipe).await),
+            Some(recipe) => Ok(self.zygotes.of(self, copies, &template, recipe).await),
             None => Ok(None),
         }
     }
@@ -295,7 +295,7 @@ impl Core {
             variables,
             deadline,
             team: _,
-            runs_script: _,
+            script: _,
         } = birth;
         environment.extend(variables);
         let variables = async {

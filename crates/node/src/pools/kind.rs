@@ -5,6 +5,7 @@ use crate::core::{Core, Waiting};
 use crate::node::CreateError;
 use crate::pool::Pool;
 use crate::template::Template;
+use crate::zygotes::{Copies, Loaded};
 use soulbox_model::{Limits, SandboxSpec, TeamId};
 use soulbox_scheduler::Demand;
 use soulbox_wire::spawner::StopAt;
@@ -25,8 +26,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) spec: &'a SandboxSpec,
     /// Whose it will be.
     pub(crate) team: Option<&'a TeamId>,
-    /// Whether copies of the team's zygote are to join it.
-    pub(crate) joined: bool,
+    /// What the team's zygote has loaded whose copies are to join it, if any's.
+    pub(crate) joined: Option<Loaded>,
 }
 
 /// Ready sandboxes of one kind.
@@ -37,8 +38,8 @@ pub(crate) struct Kind {
     pub(super) template: Arc<Template>,
     /// Whose they will be; anybody's if none's.
     pub(super) team: Option<TeamId>,
-    /// Whether copies of the team's zygote are to join them.
-    pub(super) joined: bool,
+    /// What the team's zygote has loaded whose copies are to join them, if any's.
+    pub(super) joined: Option<Loaded>,
     /// Made but for the agent.
     pub(crate) prepared: Arc<Pool<Waiting>>,
     /// Complete.
@@ -75,13 +76,13 @@ impl Kind {
         ] {
             // It must not keep its own kind alive.
             let (core, turn, spec) = (Arc::clone(core), Arc::clone(turn), kind.spec.clone());
-            let team = kind.team.clone().filter(|_| kind.joined);
+            let copies = Copies::of(kind.team.as_ref(), kind.joined);
             let refill = Arc::clone(pool).refill(move || {
                 let (core, turn) = (Arc::clone(&core), Arc::clone(&turn));
-                let (spec, team) = (spec.clone(), team.clone());
+                let (spec, copies) = (spec.clone(), copies.clone());
                 async move {
                     let _turn = turn.acquire().await;
-                    make_ready(&core, &spec, team.as_ref(), stop_at).await
+                    make_ready(&core, &spec, copies.as_ref(), stop_at).await
                 }
             });
             lock(&kind.refills).push(tokio::spawn(refill));
@@ -92,8 +93,8 @@ impl Kind {
     /// What one is counted with, in bytes.
     pub(super) fn each(&self) -> u64 {
         match self.joined {
-            true => EACH.1,
-            false => EACH.0,
+            Some(_) => EACH.1,
+            None => EACH.0,
         }
     }
 
@@ -140,11 +141,11 @@ impl Drop for Kind {
 async fn make_ready(
     core: &Core,
     spec: &SandboxSpec,
-    team: Option<&TeamId>,
+    copies: Option<&Copies>,
     stop_at: StopAt,
 ) -> Result<Waiting, CreateError> {
     core.calm.come().await;
-    let zygote = core.zygote(spec, team).await?;
+    let zygote = core.zygote(spec, copies).await?;
     let mut waiting = core.make(None, spec, zygote, stop_at).await?;
     if stop_at == StopAt::Running
         && let Err(error) = waiting.supply_ahead(core).await

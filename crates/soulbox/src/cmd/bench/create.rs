@@ -52,7 +52,7 @@ impl Variant {
         (template, network): (&str, NetworkMode),
     ) -> Result<Self, Failure> {
         let node = bed::start(global, ready).await?;
-        node.keep_ready(bed::spec(&node, template, network)?, None);
+        node.keep_ready(bed::spec(&node, template, network)?, None, None);
         Ok(Self {
             node,
             network,

@@ -7,6 +7,7 @@ use soulbox_control::Control;
 use soulbox_image::progress::BuildEvent;
 use soulbox_image::recipe::Recipe;
 use soulbox_model::{Isolation, NetworkMode, SandboxSpec, TeamId, TemplateName};
+use soulbox_node::Script;
 use soulbox_node::template::{TemplateError, TemplateStore};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -85,13 +86,18 @@ fn keep_ready(control: &Control) {
     };
     // A zygote is one team's, so what its copies wait in is.
     let team = TeamId::default_team();
-    let usual = control.template(BASE).map(|base| (base, network, None));
+    let usual = control
+        .template(BASE)
+        .map(|base| (base, network, None, None));
     let interpreter = control.template(INTERPRETER);
-    let interpreter = interpreter.map(|template| (template, network, Some(team.clone())));
+    let interpreter = interpreter.map(|template| (template, network, Some(team.clone()), None));
     let run = control.template_of_run(None);
-    let run = run.map(|template| (template, NetworkMode::None, Some(team)));
+    let run = run.map(|template| {
+        let plain = Script { packages: false };
+        (template, NetworkMode::None, Some(team), Some(plain))
+    });
     let kinds = [usual.ok(), interpreter.ok(), run.ok()];
-    for (template, network, team) in kinds.into_iter().flatten() {
+    for (template, network, team, script) in kinds.into_iter().flatten() {
         let spec = SandboxSpec {
             template,
             isolation: Isolation::Namespace,
@@ -99,7 +105,7 @@ fn keep_ready(control: &Control) {
             network,
             mounts: Vec::new(),
         };
-        control.node().keep_ready(spec, team.as_ref());
+        control.node().keep_ready(spec, team.as_ref(), script);
     }
 }
 

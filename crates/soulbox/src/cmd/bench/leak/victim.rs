@@ -35,7 +35,7 @@ pub(super) async fn work(global: &Global, args: &Args) -> Result<(), Failure> {
     };
     let node = bed::start(global, ready).await?;
     let spec = bed::spec(&node, &args.common.template, NetworkMode::None)?;
-    node.keep_ready(spec, None);
+    node.keep_ready(spec, None, None);
     terminal::print("ready")?;
     let mut orders = orders();
     let mut kept = None;
