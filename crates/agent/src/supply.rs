@@ -166,11 +166,21 @@ impl Wants {
 
 /// Reads the first frame of a control socket, by which its process says that it is there.
 async fn skip_greeting(control: &UnixStream) -> Option<()> {
+    read_frame(control, MAX_MESSAGE).await.map(drop)
+}
+
+/// Reads a frame of at most `most` bytes from a control socket; none when it is longer, or when the
+/// process has closed its end.
+pub(crate) async fn read_frame(control: &UnixStream, most: usize) -> Option<Vec<u8>> {
     let mut length = [0; 4];
     read_exactly(control, &mut length).await?;
     let length = usize::try_from(u32::from_be_bytes(length)).ok()?;
-    let mut greeting = vec![0; length.min(MAX_MESSAGE)];
-    read_exactly(control, &mut greeting).await
+    if length > most {
+        return None;
+    }
+    let mut frame = vec![0; length];
+    read_exactly(control, &mut frame).await?;
+    Some(frame)
 }
 
 async fn read_exactly(control: &UnixStream, mut place: &mut [u8]) -> Option<()> {

@@ -163,7 +163,8 @@ impl Control {
         if ways.iter().any(|way| !way.compile.is_empty()) {
             request.execution.builds = self.builds_of(team, &live).await;
         }
-        let inside = Inside::new(Arc::clone(&live), &request.template);
+        let own = variables(&live.id(), &request.sandbox());
+        let inside = Inside::new(Arc::clone(&live), &request.template, own);
         listener
             .started(Started {
                 sandbox: live.id(),
@@ -202,7 +203,6 @@ impl Control {
         let _place = self.admission.enter().await?;
         let asked = request.sandbox();
         let mut birth = Birth::default();
-        birth.variables = variables(&birth.id, &asked);
         birth.team = Some(team.clone());
         birth.script = Some(Script {
             packages: needs_packages(&request.execution.program),

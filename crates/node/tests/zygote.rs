@@ -18,7 +18,8 @@ print("copy" if any("zygote" in word for word in words) else "started", os.getui
 print(sys.argv[1:], os.environ.get("GREETING"), os.environ.get("HOME"), __name__)
 status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines())
 print(status["CapEff"].strip(), status["NoNewPrivs"].strip(), status["PPid"].strip())
-print(sorted(os.listdir("/proc/self/fd"))[:3], len(os.listdir("/proc/self/fd")))
+# Under 63 a copy tells of its end.
+print(sorted(set(os.listdir("/proc/self/fd")) - {"63"}))
 print(sys.stdin.read(), file=sys.stderr)
 sys.exit(7)
 "#;

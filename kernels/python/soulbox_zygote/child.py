@@ -9,9 +9,16 @@ the first, `{"type": "joined", "pid": N}`. The first that comes says what the pr
 
 `env` is the whole environment; a kernel's may be left out, and `cwd` and `argv` too. A kernel goes on
 with its own protocol on the same socket. Beside a script's frame come three descriptors, its
-standard streams; the socket is closed, and the process ends as `python3 PATH ARGV` does.
+standard streams, and the process ends as `python3 PATH ARGV` does. Before its memory is given back it
+says so, with its exit status:
+
+    {"type": "ended", "status": N}
+
+Until then a script has the socket under a high number, which programs that it starts do not get. Who
+hears nothing waits for the process's end: it was killed, or became another program.
 """
 
+import fcntl
 import json
 import os
 import socket
@@ -24,6 +31,9 @@ CONTROL = 3
 
 FRAME_LIMIT = 32 * 1024 * 1024
 """Bytes of JSON in a frame, as for a kernel's."""
+
+TELLER = 63
+"""Where a script has the socket: the highest number that costs no room."""
 
 DESCRIPTORS = 3
 """How many come with a script."""
@@ -44,7 +54,7 @@ def live(library, plain, ready):
     if kind == "script" and len(descriptors) == DESCRIPTORS:
         # Not to be closed as an object: the descriptor's number is free from here on.
         control.detach()
-        script.run(request, descriptors, plain, ready, library)
+        script.run(request, descriptors, plain, ready, library, Teller())
     elif kind == "kernel" and "soulbox_kernel" in sys.modules:
         control.detach()
         environment.replace(request.get("env") or {})
@@ -81,6 +91,28 @@ def received(control, size):
     return data
 
 
+class Teller:
+    """Says the exit status of this process, and of no other that it becomes two of."""
+
+    def __init__(self):
+        try:
+            self.socket = fcntl.fcntl(CONTROL, fcntl.F_DUPFD_CLOEXEC, TELLER)
+        except OSError:
+            self.socket = -1
+        self.process = os.getpid()
+
+    def __call__(self, status):
+        if self.socket < 0 or os.getpid() != self.process:
+            return
+        frame = json.dumps({"type": "ended", "status": status}).encode()
+        try:
+            # Its output is over when it is told so.
+            os.closerange(0, 3)
+            os.write(self.socket, len(frame).to_bytes(4, "big") + frame)
+        except OSError:
+            pass
+
+
 def serve_kernel(library):
     import soulbox_kernel
 
@@ -90,4 +122,4 @@ def serve_kernel(library):
     except OSError as error:
         print(f"cannot serve on descriptor {CONTROL}: {error}", file=sys.stderr)
         status = 1
-    ending.end(status, frozenset(sys.modules), library)
+    ending.end(status, ending.Loaded(), library)

@@ -16,6 +16,26 @@ FLUSH_FAILED = 120
 """Python's exit status when standard output cannot be written out."""
 
 
+class Loaded:
+    """The modules that were loaded when this was made."""
+
+    def __init__(self):
+        self.names = frozenset(sys.modules)
+        self.last = next(reversed(sys.modules))
+
+    def later(self):
+        """The names of modules that came since, oldest first."""
+        names = []
+        # From the end: to look at a name is to write to the page it lies in, which copies it.
+        for name in reversed(sys.modules):
+            if name == self.last:
+                break
+            if name not in self.names:
+                names.append(name)
+        names.reverse()
+        return names
+
+
 def asked(error):
     """The exit status of a `SystemExit`."""
     code = error.code
@@ -32,8 +52,10 @@ def asked(error):
     return 1
 
 
-def end(status, modules, library):
-    """Ends the process with `status`, or by SIGINT if it is None. `modules` are the zygote's."""
+def end(status, loaded, library, tell=None):
+    """Ends the process with `status`, or by SIGINT if it is None. `loaded` is what the zygote had.
+    `tell` is called with the status when nothing is left to do but to give the memory back, which takes
+    as long as a short script: who waits need not wait for that."""
     try:
         _wait_for_threads()
         atexit._run_exitfuncs()
@@ -41,14 +63,17 @@ def end(status, modules, library):
         # Python tells of errors in exit handlers itself.
         pass
     written = _flush(_stream("stdout"), tell=True) & _flush(_stream("stderr"))
-    _let_go(modules)
+    _let_go(loaded)
     # What was let go may have written more, or replaced the streams.
     written &= _flush(_stream("__stdout__"), tell=written) & _flush(_stream("__stderr__"))
     library.flush(None)
     if status is None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
-    os._exit((status or 0) if written else FLUSH_FAILED)
+    status = (status or 0) if written else FLUSH_FAILED
+    if tell is not None:
+        tell(status)
+    os._exit(status)
 
 
 def _wait_for_threads():
@@ -88,15 +113,14 @@ def _flush_failed(stream, error):
         pass
 
 
-def _let_go(modules):
+def _let_go(loaded):
     """Ends what the child has made, in Python's order: modules go, then cycles, then the rest."""
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         if hasattr(sys, name):
             setattr(sys, name, None)
-    own = [name for name in sys.modules if name not in modules or name == "__main__"]
     left = []
-    for name in own:
-        module = sys.modules.pop(name)
+    for name in ["__main__", *loaded.later()]:
+        module = sys.modules.pop(name, None)
         try:
             left.append(weakref.ref(module))
         except TypeError:

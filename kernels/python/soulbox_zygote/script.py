@@ -23,7 +23,7 @@ NAMES = [name for name in vars(sys.modules["__main__"]) if name.startswith("__")
 """What a script finds in its namespace, in this order; which it is depends on Python's version."""
 
 
-def run(request, descriptors, plain, ready, library):
+def run(request, descriptors, plain, ready, library, tell):
     """Runs the script of `request` with its standard streams, and ends the process."""
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
@@ -38,7 +38,7 @@ def run(request, descriptors, plain, ready, library):
         start_anew(path, words)
     streams.set_up(ready, bool(env.get("PYTHONUNBUFFERED")))
     plain.restore()
-    modules = plain.modules
+    loaded = plain.loaded
     find_modules(path, env)
     sys.argv = [path, *words]
     sys.orig_argv = ["python3", path, *words]
@@ -46,7 +46,7 @@ def run(request, descriptors, plain, ready, library):
     status = execute(code, namespace)
     # What the script made ends with its module; nothing here is to keep it.
     del code, namespace
-    ending.end(status, modules, library)
+    ending.end(status, loaded, library, tell)
 
 
 def rehearse():

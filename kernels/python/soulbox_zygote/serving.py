@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-from soulbox_zygote import child, environment, pages, streams
+from soulbox_zygote import child, ending, environment, pages, streams
 from soulbox_zygote.library import Library
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -116,7 +116,7 @@ class Plain:
         self._builtins = dict(vars(builtins))
         self._path = list(sys.path)
         self._hooks = {name: getattr(sys, name) for name in ("displayhook", "excepthook")}
-        self.modules = frozenset()
+        self.loaded = None
         self._changed = ()
 
     def note(self):
@@ -125,7 +125,7 @@ class Plain:
         names = now.keys() | self._builtins.keys()
         missing = object()
         self._changed = [name for name in names if now.get(name, missing) is not self._builtins.get(name, missing)]
-        self.modules = frozenset(sys.modules)
+        self.loaded = ending.Loaded()
 
     def restore(self):
         """Takes back what loading changed."""

@@ -84,7 +84,8 @@ class Join(unittest.TestCase):
         # What Python changes when it starts: SIGPIPE and SIGXFSZ ignored, SIGINT handled.
         self.assertEqual((int(who["SigIgn"][0], 16), int(who["SigCgt"][0], 16)), (1 << 12 | 1 << 24, 1 << 1))
         self.assertEqual((who["Umask"], who["Threads"]), (["0027"], ["1"]))
-        self.assertEqual(who["fds"], ["0", "1", "2"])
+        # The last is where it tells of its end.
+        self.assertEqual(who["fds"], ["0", "1", "2", "63"])
         self.assertEqual((who["environ"], who["env"]), ("", {"A": "b", "LC_ALL": "C.UTF-8"}))
         self.assertEqual((who["cwd"], who["session"], who["host"]), ("/usr", True, "sandbox-1"))
         self.assertEqual(who["limits"][0][0], 512)

@@ -35,6 +35,7 @@ SAME = {
     "lone surrogate": "print('\\udc80')",
     "not encodable": "print('\\ud800')",
     "exit 3": "import sys; sys.exit(3)",
+    "fork and exit": "import os, sys\npid = os.fork()\nif pid:\n    os.wait()\nsys.exit(6 if pid else 5)",
     "exit none": "raise SystemExit",
     "exit text": "import sys; print('before'); sys.exit('why')",
     "exit object": "raise SystemExit((1, 'two'))",
@@ -176,11 +177,19 @@ class Script(unittest.TestCase):
         real = self.real(path, argv, env, cwd)
         self.assertEqual([text(told) for told in child[:2]], [text(told) for told in real[:2]])
         self.assertEqual(child[2], real[2])
+        self.assertIn(self.broker.told, (None, real[2]))
 
     def test_scripts_run_as_python_runs_them(self):
         for name, source in SAME.items():
             with self.subTest(name):
                 self.compare(self.write("it.py", source), ["a", "é", ""])
+
+    def test_end_is_told_by_the_script_itself_or_not_at_all(self):
+        for name, told in {"print": 0, "exit 3": 3, "exception": 1, "fork and exit": 6, "own SIGINT": None, "killed": None,
+                           "os._exit": None, "syntax error": None}.items():
+            with self.subTest(name):
+                self.broker.run(self.sandbox, self.write("it.py", SAME[name]), env=ENV, cwd="/mnt")
+                self.assertEqual(self.broker.told, told)
 
     def test_environment_is_obeyed(self):
         for name, (env, script) in ENVIRONMENTS.items():

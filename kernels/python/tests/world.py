@@ -139,6 +139,22 @@ class Child:
 
         return Conversation(self.control).frame()
 
+    def told(self):
+        """The exit status of a script as it tells it itself; None if it ends without a word."""
+        import json
+
+        data, frames = b"", []
+        while more := self.control.recv(4096):
+            data += more
+        while data:
+            size = 4 + int.from_bytes(data[:4], "big")
+            frames.append(json.loads(data[4:size]))
+            data = data[size:]
+        if [frame["type"] for frame in frames] == ["joined"]:
+            return None
+        assert [frame["type"] for frame in frames] == ["joined", "ended"], frames
+        return frames[1]["status"]
+
     def send(self, text, descriptors=()):
         data = text.encode()
         socket.send_fds(self.control, [struct.pack(">I", len(data)) + data], descriptors)
@@ -152,6 +168,7 @@ class Broker:
         self.socket.settimeout(PATIENCE)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._id = 0
+        self.told = None
         with theirs:
             # Descriptor 3 for the zygote, whatever has it here.
             command = ["setpriv", f"--reuid={owner}", f"--regid={owner}", "--clear-groups", "--inh-caps=-all",
@@ -207,7 +224,8 @@ class Broker:
         return Child(control, reply)
 
     def run(self, sandbox, path, argv=(), env=None, cwd=None, stdin=b"", **fields):
-        """Runs a script in the sandbox; gives its output, its error output and its exit status."""
+        """Runs a script in the sandbox; gives its output, its error output and its exit status. `told` is
+        then the status that it told of before its end, if it did."""
         import json
 
         child = self.join(sandbox, **fields)
@@ -220,6 +238,7 @@ class Broker:
             for fd in (pipes[0][0], pipes[1][1], pipes[2][1]):
                 os.close(fd)
             out, err = (read_all(pipes[number][0]) for number in (1, 2))
+            self.told = child.told()
         while True:
             pid, status = sandbox.end()
             if pid == child.pid:

@@ -1,13 +1,15 @@
 //! Having an interpreter that is there already run a script, in place of starting one.
 
 use crate::account::Account;
+use crate::process::end::End;
+use crate::process::record::Process;
 use crate::process::spawn::{Spawned, Wiring, environment, wire_up, working_directory};
 use crate::state::Agent;
-use crate::supply::Forked;
+use crate::supply::{self, Forked};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::IoSlice;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use soulbox_wire::connect::{Code, RpcError};
 use soulbox_wire::envd::process::ProcessConfig;
 use std::collections::BTreeMap;
@@ -16,6 +18,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::rc::Rc;
+use tokio::net::UnixStream;
 use tokio::io::Interest;
 
 /// What an interpreter is told: 4 bytes of length, big-endian, and this as JSON, with its standard
@@ -36,14 +40,15 @@ pub(crate) fn is_script(config: &ProcessConfig) -> bool {
     script.is_some_and(|script| !script.starts_with('-') && !script.is_empty())
 }
 
-/// Runs the script of `config` in `forked`, on pipes.
+/// Runs the script of `config` in `forked`, on pipes. Gives the socket too, on which it says how it ended
+/// before it has given its memory back.
 pub(crate) async fn enter(
     agent: &Agent,
     account: &Account,
     config: &ProcessConfig,
     wiring: Wiring,
     forked: Forked,
-) -> Result<Spawned, RpcError> {
+) -> Result<(Spawned, UnixStream), RpcError> {
     let directory = working_directory(agent, account, config.cwd.as_deref())?;
     check_directory(&directory)?;
     let variables = environment(agent, account, &config.envs);
@@ -67,11 +72,35 @@ pub(crate) async fn enter(
         );
         RpcError::new(Code::Unavailable, message)
     })?;
-    Ok(Spawned {
+    let spawned = Spawned {
         pid: forked.pid,
         input,
         outputs,
-    })
+    };
+    Ok((spawned, forked.control))
+}
+
+/// The longest word on an end, in bytes.
+const MAX_ENDED: usize = 128;
+
+/// What an interpreter says when its script is over and its output written.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename = "ended")]
+struct Ended {
+    status: u8,
+}
+
+/// Hears how the script of `process` ended. Where nothing is said, waiting for the process tells it.
+pub(crate) async fn hear_end(process: Rc<Process>, control: UnixStream) {
+    let Some(frame) = supply::read_frame(&control, MAX_ENDED).await else {
+        return;
+    };
+    if let Ok(Ended { status }) = serde_json::from_slice(&frame)
+        && !process.ended()
+    {
+        process.end.set(Some(End::Exited(status.into())));
+        process.changed.notify_one();
+    }
 }
 
 /// A program that cannot be started there tells it as its own start does; one that runs already could

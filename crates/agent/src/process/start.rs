@@ -75,7 +75,7 @@ async fn launch_forked<'a>(
     };
     let entered = enter::enter(agent, &account, &launch.config, launch.wiring, forked).await;
     // Nothing of it has run when this fails.
-    let Ok(spawned) = entered else {
+    let Ok((spawned, control)) = entered else {
         return Err(launch);
     };
     let process = Rc::new(Process::new(
@@ -86,6 +86,7 @@ async fn launch_forked<'a>(
         launch.recorded,
     ));
     agent.processes.insert(Rc::clone(&process));
+    tokio::task::spawn_local(enter::hear_end(Rc::clone(&process), control));
     Ok((process, spawned.outputs))
 }
 

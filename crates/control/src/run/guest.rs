@@ -9,6 +9,7 @@ use soulbox_node::execute::{Command, Guest, GuestError};
 use soulbox_node::{MemoryKill, Usage};
 use soulbox_runtime::agent_client::{AgentClient, AgentError};
 use soulbox_wire::envd::process::Signal;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::io::AsyncWrite;
@@ -44,12 +45,19 @@ pub(super) struct Inside {
     live: Arc<Live>,
     template: TemplateName,
     leader: Arc<Leader>,
+    /// Variables of every command in it. They come with each, for to set them in the sandbox would be a
+    /// request more before the code starts.
+    variables: BTreeMap<String, String>,
     /// What it had used, where that was asked for before its end.
     last: OnceLock<Usage>,
 }
 
 impl Inside {
-    pub(super) fn new(live: Arc<Live>, template: &TemplateName) -> Self {
+    pub(super) fn new(
+        live: Arc<Live>,
+        template: &TemplateName,
+        variables: BTreeMap<String, String>,
+    ) -> Self {
         let leader = Leader {
             agent: live.agent().clone(),
             pid: AtomicU32::new(0),
@@ -57,6 +65,7 @@ impl Inside {
         Self {
             template: template.clone(),
             leader: Arc::new(leader),
+            variables,
             live,
             last: OnceLock::new(),
         }
@@ -103,7 +112,13 @@ impl Guest for Inside {
         if command.forked {
             self.live.supply_one().await;
         }
-        let (events, control) = agent::start(self.agent(), None, command).await?;
+        let mut variables = self.variables.clone();
+        variables.extend(command.variables.clone());
+        let command = Command {
+            variables,
+            ..command.clone()
+        };
+        let (events, control) = agent::start(self.agent(), None, &command).await?;
         self.leader.pid.store(control.pid(), Ordering::Relaxed);
         Ok((events, control))
     }

@@ -8,8 +8,9 @@
 //! that lock and waits for an RCU grace period, about 12 ms when it has not been taken lately
 //! (`cgroup_procs_write_start` in Linux's kernel/cgroup/cgroup.c). On v2 it is born in its group.
 //!
-//! The v2 hierarchy is used wherever it is mounted, even when it limits nothing: it freezes groups
-//! and counts their processor time without any controller.
+//! The v2 hierarchy freezes groups and counts their processor time without any controller. Where it
+//! offers nothing else and v1 does both too, v1 does: a zygote's copy is born elsewhere, so that it
+//! has to enter each group, and must not wait so long.
 
 mod account;
 mod ceiling;
@@ -232,6 +233,7 @@ pub struct Group {
 struct Part {
     v2: bool,
     freezes: bool,
+    counts: bool,
     controllers: Vec<Controller>,
     parent: OwnedFd,
     directory: OwnedFd,
@@ -255,6 +257,7 @@ impl Group {
         self.parts.push(Part {
             v2: parent.hierarchy.v2,
             freezes: parent.hierarchy.freezes,
+            counts: parent.hierarchy.counts,
             controllers: parent.hierarchy.controllers.clone(),
             parent: parent_fd,
             directory,

@@ -47,19 +47,13 @@ impl Group {
         }
     }
 
-    /// Processor time so far: every v2 group counts it, on v1 those that do beside limiting it.
+    /// Processor time so far.
     fn cpu_us(&self) -> Option<u64> {
-        let v2 = self.parts.iter().filter(|part| part.v2);
-        let counted = v2
-            .filter_map(|part| part.field("cpu.stat", "usage_usec"))
-            .next();
-        counted.or_else(|| {
-            let nanos = self
-                .part(Controller::Cpu)
-                .filter(|part| !part.v2)?
-                .number("cpuacct.usage")?;
-            Some(nanos / 1000)
-        })
+        let part = self.parts.iter().find(|part| part.counts)?;
+        match part.v2 {
+            true => part.field("cpu.stat", "usage_usec"),
+            false => Some(part.number("cpuacct.usage")? / 1000),
+        }
     }
 
     fn part(&self, controller: Controller) -> Option<&Part> {

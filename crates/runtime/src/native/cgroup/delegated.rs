@@ -1,7 +1,7 @@
 //! What of the host's cgroups an ordinary user may divide: the groups that the process is in, as
 //! far as they were given to that user.
 
-use super::layout::FREEZER;
+use super::layout::{CPUACCT, FREEZER};
 use super::{Controller, Hierarchy, Layout, Parents};
 use rustix::fs::Access;
 use soulbox_wire::spawner::Ceiling;
@@ -108,7 +108,8 @@ impl Layout {
             if v2 && hierarchies.iter().any(|h| h.v2) {
                 continue;
             }
-            // Of two that can freeze, the v2 one counts: below, once all are known.
+            let counts = v2 || options.split(',').any(|option| option == CPUACCT);
+            // Of two that can freeze, it is the v2 one: below, once all are known.
             let freezes = v2 || options.split(',').any(|option| option == FREEZER);
             let Some(offers) = (!controllers.is_empty() || freezes)
                 .then(|| divide(&group, v2))
@@ -126,6 +127,7 @@ impl Layout {
                     controllers,
                     freezes,
                     assigns: false,
+                    counts,
                 });
             }
         }
@@ -133,6 +135,7 @@ impl Layout {
         if hierarchies.last().is_some_and(|last| last.v2) {
             for hierarchy in hierarchies.iter_mut().filter(|h| !h.v2) {
                 hierarchy.freezes = false;
+                hierarchy.counts = false;
             }
             hierarchies.retain(|h| h.freezes || !h.controllers.is_empty());
         }

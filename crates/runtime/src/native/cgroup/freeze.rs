@@ -111,6 +111,7 @@ mod tests {
                 controllers: Vec::new(),
                 freezes: true,
                 assigns: false,
+                counts: false,
             }],
             missing: Vec::new(),
         };

@@ -16,12 +16,18 @@ pub struct Hierarchy {
     pub freezes: bool,
     /// Whether processors are assigned to groups through it.
     pub assigns: bool,
+    /// Whether it is used for the processor time that groups have used: on v2 every group counts it.
+    pub counts: bool,
 }
 
 impl Hierarchy {
     /// Whether it is used for nothing but processors, without which sandboxes can be.
     pub fn only_assigns(&self) -> bool {
-        self.assigns && !self.v2 && self.controllers.is_empty() && !self.freezes
+        self.assigns
+            && !self.v2
+            && self.controllers.is_empty()
+            && !self.freezes
+            && !self.counts
     }
 }
 
@@ -29,6 +35,8 @@ impl Hierarchy {
 pub(super) const FREEZER: &str = "freezer";
 /// The controller that assigns processors, of either version.
 pub(super) const CPUSET: &str = "cpuset";
+/// The v1 controller that counts processor time.
+pub(super) const CPUACCT: &str = "cpuacct";
 
 /// Where the host keeps its controllers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,6 +55,7 @@ impl Layout {
         let mut v2 = None;
         let mut freezer = None;
         let mut cpuset = None;
+        let mut cpuacct = None;
         for line in mountinfo.lines() {
             let Some((left, right)) = line.split_once(" - ") else {
                 continue;
@@ -64,6 +73,9 @@ impl Layout {
                     if options.split(',').any(|option| option == CPUSET) {
                         cpuset.get_or_insert(mount.clone());
                     }
+                    if options.split(',').any(|option| option == CPUACCT) {
+                        cpuacct.get_or_insert(mount.clone());
+                    }
                     let mut controllers: Vec<_> = Controller::ALL
                         .into_iter()
                         .filter(|c| options.split(',').any(|option| option == c.name_v1()))
@@ -76,6 +88,7 @@ impl Layout {
                             controllers,
                             freezes: false,
                             assigns: false,
+                            counts: false,
                         });
                     }
                 }
@@ -93,15 +106,28 @@ impl Layout {
             let (controllers, rest): (Vec<_>, Vec<_>) =
                 missing.into_iter().partition(|c| offers(c.name()));
             missing = rest;
-            hierarchies.push(Hierarchy {
-                mount,
-                v2: true,
-                controllers,
-                freezes: true,
-                assigns: cpuset.is_none() && offers(CPUSET),
-            });
-        } else if let Some(mount) = freezer {
+            let assigns = cpuset.is_none() && offers(CPUSET);
+            // One hierarchy less to enter, and the one that costs most: a process that enters a v2 group
+            // after it was made waits for a grace period of RCU, 10 ms and more on an idle machine.
+            let useful = assigns || !controllers.is_empty();
+            let freezes = useful || freezer.is_none() || cpuacct.is_none();
+            if freezes {
+                (freezer, cpuacct) = (None, None);
+                hierarchies.push(Hierarchy {
+                    mount,
+                    v2: true,
+                    controllers,
+                    freezes,
+                    assigns,
+                    counts: true,
+                });
+            }
+        }
+        if let Some(mount) = freezer {
             of_v1(&mut hierarchies, &mount).freezes = true;
+        }
+        if let Some(mount) = cpuacct {
+            of_v1(&mut hierarchies, &mount).counts = true;
         }
         Self {
             hierarchies,
@@ -128,7 +154,7 @@ impl Layout {
 
     fn without_unused(mut self) -> Self {
         self.hierarchies
-            .retain(|h| !h.controllers.is_empty() || h.freezes || h.assigns);
+            .retain(|h| !h.controllers.is_empty() || h.freezes || h.assigns || h.counts);
         self
     }
 
@@ -177,6 +203,7 @@ fn of_v1<'a>(hierarchies: &'a mut Vec<Hierarchy>, mount: &Path) -> &'a mut Hiera
             controllers: Vec::new(),
             freezes: false,
             assigns: false,
+            counts: false,
         });
         hierarchies.len() - 1
     });
@@ -219,7 +246,13 @@ mod tests {
         let layout = Layout::find(&format!("{V1}{line}"), |_| String::new());
         let last = layout.hierarchies.last().unwrap();
         assert!(last.freezes && !last.v2 && last.mount.ends_with("freezer"));
-        assert!(layout.without(Controller::Cpu).freezes());
+        assert!(layout.clone().without(Controller::Cpu).freezes());
+        // So it does beside a v2 hierarchy that is of no other use.
+        let hybrid = format!("{V1}{line}{UNIFIED}");
+        assert_eq!(Layout::find(&hybrid, |_| String::new()), layout);
+        let useful = Layout::find(&hybrid, |_| "io".to_owned());
+        let last = useful.hierarchies.last().unwrap();
+        assert!(last.freezes && last.v2 && useful.hierarchies.len() == 4);
         let shared = V1.replace("rw,pids", "rw,pids,freezer");
         let layout = Layout::find(&shared, |_| String::new());
         assert_eq!(layout.hierarchies.len(), 3);

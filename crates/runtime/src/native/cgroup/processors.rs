@@ -115,12 +115,12 @@ pub(super) fn share(group: BorrowedFd<'_>) -> Result<(), Errno> {
 
 /// Where processor time is counted for each sandbox.
 fn counting(layout: &Layout, name: &str) -> Option<(PathBuf, CountFile)> {
-    if let Some(v2) = layout.hierarchies.iter().find(|h| h.v2) {
-        return Some((v2.mount.join(name), CountFile::V2));
-    }
-    let groups = layout.hierarchies.iter().map(|h| h.mount.join(name));
-    let mut counted = groups.filter(|group| group.join("cpuacct.usage").exists());
-    Some((counted.next()?, CountFile::V1))
+    let counting = layout.hierarchies.iter().find(|h| h.counts)?;
+    let file = match counting.v2 {
+        true => CountFile::V2,
+        false => CountFile::V1,
+    };
+    Some((counting.mount.join(name), file))
 }
 
 fn used_by(group: &Path, file: CountFile) -> Option<u64> {
