@@ -19,8 +19,8 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::rc::Rc;
-use tokio::net::UnixStream;
 use tokio::io::Interest;
+use tokio::net::UnixStream;
 
 /// What an interpreter is told: 4 bytes of length, big-endian, and this as JSON, with its standard
 /// input, output and error beside the first byte.

@@ -16,7 +16,7 @@ use crate::storage::{Gauge, LayerMark};
 use crate::template::Template;
 use crate::tree_source::{self, TreeError};
 use crate::zygotes::{Copies, Loaded, Script, Supplier, Zygote};
-use soulbox_model::{Limits, NetworkMode, Phases, SandboxSpec, TeamId, TemplateName};
+use soulbox_model::{Limits, NetworkMode, Phases, SandboxSpec, TemplateName};
 use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{Made, Slot};
 use soulbox_wire::envd::http::InitRequest;

@@ -23,11 +23,7 @@ pub struct Hierarchy {
 impl Hierarchy {
     /// Whether it is used for nothing but processors, without which sandboxes can be.
     pub fn only_assigns(&self) -> bool {
-        self.assigns
-            && !self.v2
-            && self.controllers.is_empty()
-            && !self.freezes
-            && !self.counts
+        self.assigns && !self.v2 && self.controllers.is_empty() && !self.freezes && !self.counts
     }
 }
 
