@@ -3,11 +3,11 @@
 //! Linux counts much of what a sandbox holds for its namespace's owner too, against one bound:
 //! bytes in POSIX message queues, pending signals and timers, locked memory, processes, inotify
 //! and fanotify instances, user namespaces (`ucounts` in the Linux sources). Sandboxes that shared
-//! an owner could use them up for each other. So each slot has an owner of its own.
+//! an owner could use them up for each other. So each slot has an owner of its own, but for those
+//! that copies of one zygote join: they have the owner of the zygote's slot, which is its uid.
 //!
 //! The uids are those of slot 0, which no sandbox maps: uid n is slot n's. Those from
-//! [`SLOTS`](crate::lease::SLOTS) on are nobody's: whoever wants sandboxes with one owner, to enter
-//! them as that uid, takes one of these and sets it where a slot is opened.
+//! [`SLOTS`](crate::lease::SLOTS) on are nobody's.
 
 use crate::lease::ID_BASE;
 

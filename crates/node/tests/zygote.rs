@@ -128,7 +128,7 @@ async fn a_script_runs_in_a_copy_as_in_a_program_of_its_own() {
     assert_eq!(rest(&cold), rest(&warm));
     assert_eq!(
         warm.stdout,
-        "copy 1000 /home/user\n['-x'] hallo /home/user __main__\n0000000000000000 0 1\n['0', '1', '2'] 4\n",
+        "copy 1000 /home/user\n['-x'] hallo /home/user __main__\n0000000000000000 0 1\n['0', '1', '2', '3']\n",
         "{warm:?}"
     );
     sandbox.destroy().await;
