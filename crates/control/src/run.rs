@@ -202,11 +202,13 @@ impl Control {
     ) -> Result<Arc<Live>, ControlError> {
         let _place = self.admission.enter().await?;
         let asked = request.sandbox();
-        let mut birth = Birth::default();
-        birth.team = Some(team.clone());
-        birth.script = Some(Script {
-            packages: needs_packages(&request.execution.program),
-        });
+        let mut birth = Birth {
+            team: Some(team.clone()),
+            script: Some(Script {
+                packages: needs_packages(&request.execution.program),
+            }),
+            ..Birth::default()
+        };
         let record = self.record(team.clone(), birth.id.clone(), &asked);
         birth.deadline = Some(crate::life::deadline(&record));
         self.place(&record)?;
