@@ -15,6 +15,7 @@
 //! | connections to the sandbox's own ports | `dial` |
 //! | answers, requests, Connect RPC | `reply`, `request`, `rpc` |
 //! | streams of frames, descriptors that the runtime watches | `stream`, `channel` |
+//! | the host's own connections: preface, frames, descriptors | `framed` |
 //! | users, paths, times, random names, bounds | `account`, `path`, `calendar`, `random`, `limits` |
 //! | `process.Process` | `process` |
 //! | commands whose output the host keeps | `commands` |
@@ -32,6 +33,7 @@ mod commands;
 mod dial;
 mod files;
 mod filesystem;
+mod framed;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod kernels;

@@ -3,14 +3,14 @@
 //! starts a program the usual way.
 
 use crate::account::Account;
+use crate::framed::{self, Frames};
 use crate::limits;
 use crate::packages;
 use crate::state::Agent;
 use rustix::fd::OwnedFd;
 use rustix::net::RecvFlags;
 use rustix::process::Pid;
-use soulbox_syscall::passing;
-use soulbox_wire::connect::{FrameReader, encode_frame};
+use soulbox_wire::connect::encode_frame;
 use soulbox_wire::supply::{Event, MAX_AHEAD, MAX_MESSAGE, PREFACE, Request};
 use soulbox_wire::zygote::MAX_GROUPS;
 use std::cell::{Cell, RefCell};
@@ -18,7 +18,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
-use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
 
@@ -198,14 +197,7 @@ async fn read_exactly(control: &UnixStream, mut place: &mut [u8]) -> Option<()> 
 
 /// Whether a connection that was just accepted is for supplies; waits for its first bytes.
 pub(crate) async fn is_wanted(stream: &UnixStream) -> bool {
-    let mut first = [0; PREFACE.len()];
-    let peek = || {
-        let peeked = rustix::net::recv(stream, &mut first[..], RecvFlags::PEEK);
-        Ok(peeked.map(|(_, length)| length)?)
-    };
-    let peeked = stream.async_io(Interest::READABLE, peek).await;
-    // The host writes the preface at once, so it comes at once.
-    peeked.is_ok_and(|length| length == first.len()) && first == *PREFACE
+    framed::begins_with(stream, PREFACE).await
 }
 
 /// Serves a connection for supplies until either side ends it.
@@ -221,28 +213,13 @@ pub(crate) async fn serve(agent: Rc<Agent>, stream: UnixStream) {
 }
 
 async fn read(agent: &Rc<Agent>, stream: &UnixStream, wants: &Rc<Wants>) -> io::Result<()> {
-    let mut reader = FrameReader::new(MAX_MESSAGE);
-    let mut files = VecDeque::new();
-    let mut piece = vec![0; limits::SUPPLY_PIECE];
-    let mut preface = PREFACE.len();
-    loop {
-        let receive = || Ok(passing::receive(stream, &mut piece, &mut files)?);
-        let length = stream.async_io(Interest::READABLE, receive).await?;
-        if length == 0 || wants.closed.get() {
-            return Ok(());
-        }
-        let skipped = preface.min(length);
-        preface -= skipped;
-        reader.push(piece.get(skipped..length).unwrap_or_default());
-        while let Some(frame) = reader.next_frame().map_err(io::Error::other)? {
-            let request: Request = serde_json::from_slice(&frame.payload)?;
-            let file = match request.has_descriptor() {
-                true => files.pop_front(),
-                false => None,
-            };
+    let mut frames = Frames::new(stream, PREFACE, MAX_MESSAGE, limits::SUPPLY_PIECE);
+    while frames.fill().await? && !wants.closed.get() {
+        while let Some((request, file)) = frames.next(Request::has_descriptor)? {
             act(agent, wants, &request, file);
         }
     }
+    Ok(())
 }
 
 fn act(agent: &Rc<Agent>, wants: &Rc<Wants>, request: &Request, file: Option<OwnedFd>) {
@@ -290,12 +267,7 @@ async fn write(stream: &UnixStream, wants: &Wants) -> io::Result<()> {
             wants.filled.notified().await;
             continue;
         };
-        let mut left = frame.as_slice();
-        while !left.is_empty() {
-            let send = || Ok(passing::send(stream, left, None)?);
-            let sent = stream.async_io(Interest::WRITABLE, send).await?;
-            left = left.get(sent..).unwrap_or_default();
-        }
+        framed::send(stream, &frame, None).await?;
     }
     Ok(())
 }

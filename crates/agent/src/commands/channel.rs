@@ -1,18 +1,15 @@
 //! The connection on which the host asks for recorded commands and hears of them.
 
-use crate::commands::outbox::{Letter, Outbox};
+use crate::commands::outbox::Outbox;
 use crate::commands::start;
+use crate::framed::{self, Frames};
 use crate::process::signal;
 use crate::state::Agent;
 use rustix::fd::{AsFd as _, OwnedFd};
-use rustix::net::RecvFlags;
-use soulbox_syscall::passing;
 use soulbox_wire::commands::{Event, MAX_REQUEST, PREFACE, Request, Start};
-use soulbox_wire::connect::{Code, FrameReader, RpcError};
-use std::collections::VecDeque;
+use soulbox_wire::connect::{Code, RpcError};
 use std::io;
 use std::rc::Rc;
-use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 /// Bytes that are read at once.
@@ -22,14 +19,7 @@ const WAITING: usize = 64;
 
 /// Whether a connection that was just accepted is for commands; waits for its first bytes.
 pub(crate) async fn is_wanted(stream: &UnixStream) -> bool {
-    let mut first = [0; PREFACE.len()];
-    let peek = || {
-        let peeked = rustix::net::recv(stream, &mut first[..], RecvFlags::PEEK);
-        Ok(peeked.map(|(_, length)| length)?)
-    };
-    let peeked = stream.async_io(Interest::READABLE, peek).await;
-    // The host writes the preface at once, so it comes at once.
-    peeked.is_ok_and(|length| length == first.len()) && first == *PREFACE
+    framed::begins_with(stream, PREFACE).await
 }
 
 /// Serves a connection for commands until either side ends it.
@@ -45,29 +35,16 @@ pub(crate) async fn serve(agent: Rc<Agent>, stream: UnixStream) {
 }
 
 async fn read(agent: &Rc<Agent>, stream: &UnixStream, outbox: &Outbox) -> io::Result<()> {
-    let mut reader = FrameReader::new(MAX_REQUEST);
-    let mut files = VecDeque::new();
-    let mut piece = vec![0; PIECE];
-    let mut preface = PREFACE.len();
+    let mut frames = Frames::new(stream, PREFACE, MAX_REQUEST, PIECE);
     loop {
         while outbox.waiting() > WAITING {
             outbox.taken.notified().await;
         }
-        let receive = || Ok(passing::receive(stream, &mut piece, &mut files)?);
-        let length = stream.async_io(Interest::READABLE, receive).await?;
         // Once there is a newer connection, nothing that comes on this one is done.
-        if length == 0 || outbox.is_closed() {
+        if !frames.fill().await? || outbox.is_closed() {
             return Ok(());
         }
-        let skipped = preface.min(length);
-        preface -= skipped;
-        reader.push(piece.get(skipped..length).unwrap_or_default());
-        while let Some(frame) = reader.next_frame().map_err(io::Error::other)? {
-            let request: Request = serde_json::from_slice(&frame.payload)?;
-            let file = match request.has_descriptor() {
-                true => files.pop_front(),
-                false => None,
-            };
+        while let Some((request, file)) = frames.next(Request::has_descriptor)? {
             act(agent, outbox, request, file);
         }
     }
@@ -76,22 +53,12 @@ async fn read(agent: &Rc<Agent>, stream: &UnixStream, outbox: &Outbox) -> io::Re
 async fn write(stream: &UnixStream, outbox: &Outbox) -> io::Result<()> {
     while !outbox.is_closed() {
         match outbox.take() {
-            Some(letter) => send(stream, &letter).await?,
+            Some(letter) => {
+                let file = letter.file_of.as_ref().map(|command| command.log.as_fd());
+                framed::send(stream, &letter.frame, file).await?;
+            }
             None => outbox.filled.notified().await,
         }
-    }
-    Ok(())
-}
-
-async fn send(stream: &UnixStream, letter: &Letter) -> io::Result<()> {
-    let mut file = letter.file_of.as_ref().map(|command| command.log.as_fd());
-    let mut left = letter.frame.as_slice();
-    while !left.is_empty() {
-        let send = || Ok(passing::send(stream, left, file)?);
-        let sent = stream.async_io(Interest::WRITABLE, send).await?;
-        // It went along with the first bytes.
-        file = None;
-        left = left.get(sent..).unwrap_or_default();
     }
     Ok(())
 }
