@@ -11,7 +11,7 @@
 //! | what Python code imports | `imports` |
 //! | its commands | [`plan`] |
 //! | what this needs of a sandbox | [`guest`] |
-//! | what of that an agent does | [`agent`] |
+//! | what of that an agent does | [`agent`], [`agent_guest`] |
 //! | where output goes | [`output`] |
 //! | what ends a run from outside: time, output, a request | [`watch`] |
 //! | one command, from start to end | `process` |
@@ -21,6 +21,7 @@
 //! | what a compiler made | [`build`] |
 
 pub mod agent;
+pub mod agent_guest;
 pub mod build;
 mod collect;
 pub mod guest;
@@ -37,6 +38,7 @@ mod testing;
 pub mod transfer;
 pub mod watch;
 
+pub use agent_guest::AgentGuest;
 pub use build::{BuildPlace, BuiltFile};
 pub use collect::collect;
 pub use guest::{Command, Control, End, Event, Events, Guest, GuestError};

@@ -3,16 +3,13 @@
 
 use crate::live::Live;
 use soulbox_model::{EndCause, Phases, SandboxId, TemplateName};
-use soulbox_node::execute::agent::{self, AgentControl, AgentEvents};
-use soulbox_node::execute::guest::Input;
-use soulbox_node::execute::{Command, Guest, GuestError};
+use soulbox_node::execute::{AgentGuest, GuestError};
 use soulbox_node::{MemoryKill, Usage};
 use soulbox_runtime::agent_client::{AgentClient, AgentError};
 use soulbox_wire::envd::process::Signal;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use tokio::io::AsyncWrite;
 
 /// The process of a run that was started last: the compiler, then the program.
 #[derive(Debug)]
@@ -100,69 +97,35 @@ impl Inside {
     }
 }
 
-impl Guest for Inside {
-    type Events = AgentEvents;
-    type Control = AgentControl;
+impl AgentGuest for Inside {
+    fn client(&self) -> &AgentClient {
+        self.agent()
+    }
 
-    fn template(&self) -> String {
+    fn template_name(&self) -> String {
         self.template.to_string()
     }
 
-    async fn start(&self, command: &Command) -> Result<(AgentEvents, AgentControl), GuestError> {
-        if command.forked {
-            self.live.supply_one().await;
-        }
-        let mut variables = self.variables.clone();
-        variables.extend(command.variables.clone());
-        let command = Command {
-            variables,
-            ..command.clone()
-        };
-        let (events, control) = agent::start(self.agent(), None, &command).await?;
-        self.leader.pid.store(control.pid(), Ordering::Relaxed);
-        Ok((events, control))
+    fn variables(&self) -> Option<&BTreeMap<String, String>> {
+        Some(&self.variables)
     }
 
-    async fn list_files(
-        &self,
-        directory: &str,
-        user: Option<&str>,
-    ) -> Result<Vec<String>, GuestError> {
-        agent::list_files(self.agent(), directory, user).await
+    async fn before_fork(&self) {
+        self.live.supply_one().await;
     }
 
-    async fn write_file(
-        &self,
-        path: &str,
-        user: Option<&str>,
-        content: Input,
-        executable: bool,
-    ) -> Result<(), GuestError> {
-        agent::write_file(self.agent(), path, user, content, executable).await
+    fn started(&self, pid: u32) {
+        self.leader.pid.store(pid, Ordering::Relaxed);
     }
 
-    async fn read_file(
-        &self,
-        path: &str,
-        user: Option<&str>,
-        to: &mut (dyn AsyncWrite + Send + Unpin),
-        limit: u64,
-    ) -> Result<(), GuestError> {
-        agent::read_file(self.agent(), path, user, to, limit).await
-    }
-
-    async fn has_program(&self, name: &str) -> Result<bool, GuestError> {
-        agent::has_program(self.agent(), name).await
-    }
-
-    async fn kill_all(&self) -> Result<(), GuestError> {
+    async fn end_all(&self) -> Result<(), GuestError> {
         let gone = || GuestError::Gone("the sandbox has ended".into());
         let sandbox = self.live.sandbox().await.ok_or_else(gone)?;
         let killed = sandbox.kill_processes().await;
         killed.map_err(|error| GuestError::Gone(Box::new(error)))
     }
 
-    async fn ran_out_of_memory(&self) -> bool {
+    async fn lacked_memory(&self) -> bool {
         let usage = match self.live.sandbox().await {
             Some(sandbox) => match sandbox.usage().await {
                 Ok(usage) => usage,
@@ -180,7 +143,7 @@ impl Guest for Inside {
         usage.oom_kills > 0
     }
 
-    async fn disk_is_full(&self) -> bool {
+    async fn lacked_disk(&self) -> bool {
         match self.live.sandbox().await {
             Some(sandbox) => sandbox.disk_is_full(),
             None => false,

@@ -1,65 +1,31 @@
-//! A live sandbox as a [`Guest`]: by its agent, and by the host's own counters.
+//! A live sandbox as a [`Guest`](crate::execute::Guest): by its agent, and by the host's own counters.
 
-use crate::execute::agent::{self, AgentControl, AgentEvents};
-use crate::execute::guest::{Command, Guest, GuestError, Input};
+use crate::execute::agent_guest::AgentGuest;
+use crate::execute::guest::GuestError;
 use crate::sandbox::Sandbox;
-use tokio::io::AsyncWrite;
+use soulbox_runtime::agent_client::AgentClient;
 
-impl Guest for Sandbox {
-    type Events = AgentEvents;
-    type Control = AgentControl;
-
-    fn template(&self) -> String {
-        Sandbox::template(self).to_string()
+impl AgentGuest for Sandbox {
+    fn client(&self) -> &AgentClient {
+        self.agent()
     }
 
-    async fn start(&self, command: &Command) -> Result<(AgentEvents, AgentControl), GuestError> {
-        if command.forked
-            && let Some(supplier) = self.supplier()
-        {
+    fn template_name(&self) -> String {
+        self.template().to_string()
+    }
+
+    async fn before_fork(&self) {
+        if let Some(supplier) = self.supplier() {
             supplier.begin_for_one().await;
         }
-        agent::start(self.agent(), None, command).await
     }
 
-    async fn list_files(
-        &self,
-        directory: &str,
-        user: Option<&str>,
-    ) -> Result<Vec<String>, GuestError> {
-        agent::list_files(self.agent(), directory, user).await
-    }
-
-    async fn write_file(
-        &self,
-        path: &str,
-        user: Option<&str>,
-        content: Input,
-        executable: bool,
-    ) -> Result<(), GuestError> {
-        agent::write_file(self.agent(), path, user, content, executable).await
-    }
-
-    async fn read_file(
-        &self,
-        path: &str,
-        user: Option<&str>,
-        to: &mut (dyn AsyncWrite + Send + Unpin),
-        limit: u64,
-    ) -> Result<(), GuestError> {
-        agent::read_file(self.agent(), path, user, to, limit).await
-    }
-
-    async fn has_program(&self, name: &str) -> Result<bool, GuestError> {
-        agent::has_program(self.agent(), name).await
-    }
-
-    async fn kill_all(&self) -> Result<(), GuestError> {
+    async fn end_all(&self) -> Result<(), GuestError> {
         let killed = self.kill_processes().await;
         killed.map_err(|error| GuestError::Gone(Box::new(error)))
     }
 
-    async fn ran_out_of_memory(&self) -> bool {
+    async fn lacked_memory(&self) -> bool {
         // A sandbox that has ended tells its last figures.
         let usage = match self.usage().await {
             Ok(usage) => usage,
@@ -68,7 +34,7 @@ impl Guest for Sandbox {
         usage.oom_kills > 0
     }
 
-    async fn disk_is_full(&self) -> bool {
-        Sandbox::disk_is_full(self)
+    async fn lacked_disk(&self) -> bool {
+        self.disk_is_full()
     }
 }

@@ -5,10 +5,8 @@ use http::Method;
 use serde::Deserialize;
 use soulbox_client::way::Way;
 use soulbox_model::SandboxId;
-use soulbox_node::execute::agent::{self, AgentControl, AgentEvents};
-use soulbox_node::execute::guest::Input;
-use soulbox_node::execute::{Command, Guest, GuestError};
-use tokio::io::AsyncWrite;
+use soulbox_node::execute::{AgentGuest, GuestError};
+use soulbox_runtime::agent_client::AgentClient;
 
 /// A sandbox of a server.
 pub(crate) struct RemoteGuest<'g> {
@@ -71,57 +69,26 @@ impl RemoteGuest<'_> {
     }
 }
 
-impl Guest for RemoteGuest<'_> {
-    type Events = AgentEvents;
-    type Control = AgentControl;
+impl AgentGuest for RemoteGuest<'_> {
+    fn client(&self) -> &AgentClient {
+        &self.way.client
+    }
 
-    fn template(&self) -> String {
+    fn pieces(&self) -> Option<&AgentClient> {
+        Some(&self.way.input)
+    }
+
+    fn template_name(&self) -> String {
         self.template.clone()
     }
 
-    async fn start(&self, command: &Command) -> Result<(AgentEvents, AgentControl), GuestError> {
-        agent::start(&self.way.client, Some(&self.way.input), command).await
-    }
-
-    async fn list_files(
-        &self,
-        directory: &str,
-        user: Option<&str>,
-    ) -> Result<Vec<String>, GuestError> {
-        agent::list_files(&self.way.client, directory, user).await
-    }
-
-    async fn write_file(
-        &self,
-        path: &str,
-        user: Option<&str>,
-        content: Input,
-        executable: bool,
-    ) -> Result<(), GuestError> {
-        agent::write_file(&self.way.client, path, user, content, executable).await
-    }
-
-    async fn read_file(
-        &self,
-        path: &str,
-        user: Option<&str>,
-        to: &mut (dyn AsyncWrite + Send + Unpin),
-        limit: u64,
-    ) -> Result<(), GuestError> {
-        agent::read_file(&self.way.client, path, user, to, limit).await
-    }
-
-    async fn has_program(&self, name: &str) -> Result<bool, GuestError> {
-        agent::has_program(&self.way.client, name).await
-    }
-
-    async fn kill_all(&self) -> Result<(), GuestError> {
+    async fn end_all(&self) -> Result<(), GuestError> {
         let path = format!("/v1/sandboxes/{}/processes", self.id);
         let killed = self.server.have_done(Method::DELETE, &path, None).await;
         killed.map_err(|error| GuestError::Gone(Box::new(error)))
     }
 
-    async fn ran_out_of_memory(&self) -> bool {
+    async fn lacked_memory(&self) -> bool {
         match self.used().await {
             Some(used) => used.oom_kills > 0,
             // It ended: its agent may be what Linux killed.
@@ -129,7 +96,7 @@ impl Guest for RemoteGuest<'_> {
         }
     }
 
-    async fn disk_is_full(&self) -> bool {
+    async fn lacked_disk(&self) -> bool {
         self.used().await.is_some_and(|used| used.disk_full)
     }
 }
