@@ -9,6 +9,7 @@
 //! | requests that are wrong | [`bad_input`] |
 //! | events and a WebSocket | [`live`] |
 //! | who goes away, and a server that is killed | [`gone`] |
+//! | limits from what runs before used | [`adaptive`] |
 //!
 //! One server for all of them but the last; about 20 s on two cores.
 
@@ -19,6 +20,7 @@
     reason = "a test that cannot be set up has failed, and starts programs"
 )]
 
+mod adaptive;
 mod apart;
 mod bad_input;
 mod gone;

@@ -12,6 +12,7 @@ use crate::list::{self, ListQuery, Page};
 use crate::live::Live;
 use crate::log::CommandLog;
 use crate::records::Records;
+use crate::run::Pasts;
 use crate::samples::look;
 use crate::token::{NodeSecret, Purpose, SecretError};
 use soulbox_model::{
@@ -57,6 +58,8 @@ pub struct Control {
     pub(crate) templates: TemplateStore,
     pub(crate) once: Arc<Idempotency>,
     pub(crate) archive: Archive,
+    /// What runs with adaptive limits used.
+    pub(crate) pasts: Pasts,
     pub(crate) books: Arc<Books>,
     log: CommandLog,
     secret: NodeSecret,
@@ -80,6 +83,7 @@ impl Control {
         let server = &settings.server;
         let secret = NodeSecret::open(&settings.paths.data_dir)?;
         let once = Idempotency::new(Arc::clone(&store), &settings.commands);
+        let pasts = Pasts::new(Arc::clone(&store), &settings.execute);
         let archive = Archive::new(Arc::clone(&store), &settings.paths.data_dir);
         let room = settings.commands.log.bytes();
         let log = CommandLog::start(archive.directory(), room).map_err(StartError::Log)?;
@@ -115,6 +119,7 @@ impl Control {
             templates: TemplateStore::new(&settings.paths.data_dir),
             once,
             archive,
+            pasts,
             books,
             log,
             node,
@@ -131,6 +136,7 @@ impl Control {
         control.recover().await?;
         control.recover_commands(&lived).await?;
         control.once.sweep().await?;
+        control.pasts.migrate().await?;
         tokio::spawn(tidy(Arc::downgrade(&control)));
         tokio::spawn(look(Arc::downgrade(&control)));
         Ok(control)

@@ -8,7 +8,8 @@
 //! | `event/<id>/<time>/<number>` | what happened to a sandbox |
 //! | `key/<hash>` | a key of the programming interface |
 //!
-//! Commands and idempotency keys lie beside them: see `commands::archive`, `idempotency`.
+//! Commands, idempotency keys and what runs used lie beside them: see `commands::archive`, `idempotency`,
+//! `run::adaptive`.
 
 use crate::error::ControlError;
 use crate::hub::{Happened, Hub};

@@ -11,11 +11,15 @@
 //! | What | File |
 //! |---|---|
 //! | the sandbox, as running code sees it | `guest` |
+//! | limits from what runs like it used before | `adaptive`, `features` |
 //! | runs that may be asked for again | `once` |
 
+mod adaptive;
+mod features;
 mod guest;
 mod once;
 
+pub(crate) use adaptive::Pasts;
 pub use guest::Leader;
 pub use once::{RunClaim, RunTicket};
 
@@ -24,6 +28,7 @@ use crate::control::{Control, event};
 use crate::create::{refused, variables};
 use crate::error::ControlError;
 use crate::live::Live;
+use adaptive::Past;
 use guest::Inside;
 use soulbox_model::{
     Cause, EndCause, EventKind, Isolation, Lifecycle, Limits, NetworkMode, SandboxId, SandboxSpec,
@@ -51,6 +56,8 @@ pub struct RunRequest {
     pub template: TemplateName,
     /// What it may use.
     pub limits: Limits,
+    /// Whether less memory and processors are given where runs like it needed less.
+    pub adaptive: bool,
     /// What it reaches.
     pub network: NetworkMode,
     /// The level of isolation.
@@ -144,6 +151,7 @@ impl Control {
         mut answer: oneshot::Sender<Result<Ran<S>, ControlError>>,
     ) {
         let began = Instant::now();
+        let past = self.adapt(team, &mut request).await;
         let made = tokio::select! {
             biased;
             // What was begun is given back when it is dropped.
@@ -174,7 +182,7 @@ impl Control {
             })
             .await;
         let over = live.over();
-        let ended = {
+        let mut ended = {
             let stop = async {
                 tokio::select! {
                     () = answer.closed() => {}
@@ -184,11 +192,27 @@ impl Control {
             };
             execute(&inside, &request.execution, stdin, &mut listener, stop).await
         };
-        let (cause, detail) = end_of(&ended);
+        if let (Ok(outcome), Some(past)) = (&mut ended, &past) {
+            past.judge(outcome);
+        }
+        let (cause, detail) = end_of(&ended, past.as_ref());
+        let mut used = None;
         let answered = match ended {
-            Ok(outcome) => Ok(self.told(&inside, &request, outcome, listener).await),
+            Ok(outcome) => {
+                let ran = self
+                    .told(&inside, &request, outcome, past.as_ref(), listener)
+                    .await;
+                used = past
+                    .as_ref()
+                    .and_then(|past| past.counts(&ran.outcome, ran.usage));
+                Ok(ran)
+            }
             Err(error) => Err(self.failed(&live, error)),
         };
+        if let (Some(past), Some(used)) = (&past, used) {
+            // Before the answer: whoever has it and asks again is answered from it.
+            self.learn(past, used).await;
+        }
         // Who asked has what it asked for; the sandbox goes meanwhile.
         let _ = answer.send(answered);
         self.end(&live, cause, &detail).await;
@@ -243,6 +267,7 @@ impl Control {
         inside: &Inside,
         request: &RunRequest,
         mut outcome: Outcome,
+        past: Option<&Past>,
         listener: S,
     ) -> Ran<S> {
         let mut files = Vec::new();
@@ -265,6 +290,7 @@ impl Control {
             create: inside.phases(),
             memory: request.limits.memory_max,
             memory_kill,
+            adaptive: past.map(|past| past.told(outcome.cause)),
         };
         Ran {
             report: Report::of(about, &request.execution),
@@ -327,7 +353,7 @@ impl RunRequest {
 }
 
 /// Why the sandbox of a run ends, in its own events.
-fn end_of(ended: &Result<Outcome, ExecuteError>) -> (EndCause, String) {
+fn end_of(ended: &Result<Outcome, ExecuteError>, past: Option<&Past>) -> (EndCause, String) {
     let Ok(outcome) = ended else {
         return (
             EndCause::Finished,
@@ -335,11 +361,14 @@ fn end_of(ended: &Result<Outcome, ExecuteError>) -> (EndCause, String) {
         );
     };
     let cause = match outcome.cause {
-        Cause::OutOfMemory => EndCause::OutOfMemory,
+        Cause::OutOfMemory | Cause::OutOfAdaptiveMemory => EndCause::OutOfMemory,
         Cause::TimedOut => EndCause::Expired,
         Cause::Killed => EndCause::Killed,
         _ => EndCause::Finished,
     };
+    if let (Cause::OutOfAdaptiveMemory, Some(past)) = (outcome.cause, past) {
+        return (cause, past.message());
+    }
     let word = outcome.cause.as_str().replace('_', " ");
     let detail = match (outcome.exit_code, outcome.signal) {
         (Some(code), _) => format!("its run is over: {word} with code {code}"),

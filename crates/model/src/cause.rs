@@ -14,6 +14,8 @@ pub enum Cause {
     TimedOut,
     /// The memory limit was reached and Linux killed a process of the sandbox.
     OutOfMemory,
+    /// The same, at a limit below the one that was declared: it was proposed from what runs before used.
+    OutOfAdaptiveMemory,
     /// The file system was full and the program failed.
     DiskFull,
     /// The output limit was reached.
@@ -30,6 +32,7 @@ impl Cause {
             Self::Signalled => "signalled",
             Self::TimedOut => "timed_out",
             Self::OutOfMemory => "out_of_memory",
+            Self::OutOfAdaptiveMemory => "out_of_adaptive_memory",
             Self::DiskFull => "disk_full",
             Self::TooMuchOutput => "too_much_output",
             Self::Killed => "killed",

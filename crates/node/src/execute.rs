@@ -46,7 +46,7 @@ pub use imports::needs_packages;
 pub use outcome::{Outcome, Stage};
 pub use output::{Capture, Channel, Sink};
 pub use program::{Program, ProgramError};
-pub use report::{About, Report, Returned};
+pub use report::{About, Adaptive, Report, Returned};
 pub use transfer::{Download, TransferError, Upload};
 
 use crate::execute::build::Key;

@@ -17,11 +17,13 @@
 //! | which of them is best | [`score`] |
 //! | all of it together | [`plan`] |
 //! | how many of a kind are to wait | [`demand`] |
+//! | limits for a run, from runs before | [`proposal`] |
 
 pub mod demand;
 pub mod evaluation;
 pub mod feasibility;
 pub mod plan;
+pub mod proposal;
 pub mod score;
 pub mod view;
 

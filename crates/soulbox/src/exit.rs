@@ -70,7 +70,7 @@ impl Exit {
                 Self(128_u8.saturating_add(number))
             }
             Cause::TimedOut => Self::TIMED_OUT,
-            Cause::OutOfMemory => Self::OUT_OF_MEMORY,
+            Cause::OutOfMemory | Cause::OutOfAdaptiveMemory => Self::OUT_OF_MEMORY,
             Cause::DiskFull => Self::DISK_FULL,
             Cause::TooMuchOutput => Self::TOO_MUCH_OUTPUT,
             Cause::Killed => Self::KILLED,

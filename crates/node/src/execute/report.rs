@@ -38,6 +38,22 @@ pub struct About {
     pub memory: ByteSize,
     /// What Linux killed for want of memory.
     pub memory_kill: Option<MemoryKill>,
+    /// Its adaptive limits, where it was asked for them.
+    pub adaptive: Option<Adaptive>,
+}
+
+/// What a run with adaptive limits was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Adaptive {
+    /// How many runs before it were the reason; 0: too few, so it was given what was declared.
+    pub runs: usize,
+    /// The most memory, in bytes.
+    pub memory: u64,
+    /// Processors, in thousandths of one.
+    pub cpu_millis: u32,
+    /// Where that was too little memory: what happened, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// A file of the sandbox that was asked for.
@@ -104,6 +120,8 @@ pub struct Document<'r> {
     peak_memory: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_kills: Option<MemoryKills<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adaptive: Option<&'r Adaptive>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     files: Vec<FileText<'r>>,
     failed_outputs: Vec<String>,
@@ -135,6 +153,7 @@ impl About {
             create: sandbox.phases().clone(),
             memory: sandbox.spec().limits.memory_max,
             memory_kill: sandbox.memory_kill(),
+            adaptive: None,
         }
     }
 }
@@ -195,6 +214,7 @@ impl Report {
                 held: about.memory_kill.as_ref().map(|kill| kill.held.bytes()),
                 process: about.memory_kill.as_ref().map(|kill| &*kill.process),
             }),
+            adaptive: about.adaptive.as_ref(),
             files: files.iter().map(file).collect(),
             failed_outputs: failed.map(in_words).collect(),
         }

@@ -48,6 +48,15 @@ section! {
         builds_memory: ByteSize = |_| ByteSize::mib(32), Accept::between(ByteSize(0), ByteSize::gib(64));
         /// The largest build that is kept.
         build: ByteSize = |_| ByteSize::mib(64), Accept::between(ByteSize::kib(4), ByteSize::gib(1));
+        /// Whether code that does not say which limits it wants is given less memory and processors where runs like it
+        /// needed less.
+        adaptive: bool = |_| false, Accept::any();
+        /// How many runs of one kind there must be before anything is proposed for the next one.
+        adaptive_runs: u32 = |_| 5, Accept::between(2, 32);
+        /// The least memory that is proposed.
+        adaptive_memory: ByteSize = |_| ByteSize::mib(32), Accept::between(ByteSize::mib(16), ByteSize::gib(1));
+        /// Of how many kinds of runs a server keeps for each team what they used; those used longest ago go first.
+        adaptive_kinds: u32 = |_| 500, Accept::between(1, 1000);
         /// How long after a time limit the program's own children may print before what is left
         /// is thrown away.
         drain: Duration = |_| Duration::from_millis(200), Accept::between(

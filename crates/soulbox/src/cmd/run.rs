@@ -338,7 +338,7 @@ impl Job {
                     "--timeout sets it",
                 )
             }
-            Cause::OutOfMemory => {
+            Cause::OutOfMemory | Cause::OutOfAdaptiveMemory => {
                 let mut what = format!("the memory limit of {} was reached", report.about.memory);
                 if let Some(kill) = &report.about.memory_kill {
                     let name = kill.process.escape_debug();

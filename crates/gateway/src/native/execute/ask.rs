@@ -41,11 +41,22 @@ pub(super) struct Asked<'b> {
     timeout_ms: Option<u64>,
     memory_mb: Option<u64>,
     cpu: Option<f64>,
+    limits: Option<LimitsWanted>,
     template: Option<String>,
     network: Option<NetworkMode>,
     return_files: Vec<String>,
     workdir: Option<String>,
     user: Option<String>,
+}
+
+/// Which limits of memory and processors a run gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum LimitsWanted {
+    /// Those of the request, or else of the settings.
+    Declared,
+    /// Less, where runs like it needed less.
+    Adaptive,
 }
 
 /// Code that can be run.
@@ -145,6 +156,9 @@ impl<'b> Asked<'b> {
             request: RunRequest {
                 template,
                 limits,
+                adaptive: self.limits.map_or(settings.execute.adaptive, |wanted| {
+                    wanted == LimitsWanted::Adaptive
+                }),
                 network: self.network.unwrap_or(NetworkMode::None),
                 isolation: Isolation::Namespace,
                 execution,
@@ -324,6 +338,7 @@ mod tests {
             (r#"{"code":"","memory_mb":1}"#, "memory_mb: "),
             (r#"{"code":"","cpu":-0.5}"#, "cpu: "),
             (r#"{"code":"","cpu":1e300}"#, "cpu: "),
+            (r#"{"code":"","limits":"none"}"#, "limits: "),
             (r#"{"code":"","args":["a\u0000"]}"#, "args[0]: "),
             (r#"{"code":"","args":"a"}"#, "args: "),
             (r#"{"code":"","env":{"A=":""}}"#, "env."),

@@ -128,5 +128,6 @@ fn about(made: &Made, used: &Used) -> About {
             process: kill.process.clone(),
             held: ByteSize(kill.held_bytes),
         }),
+        adaptive: None,
     }
 }
