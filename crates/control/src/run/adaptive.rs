@@ -269,3 +269,84 @@ impl Past {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use soulbox_settings::Settings as AllSettings;
+    use soulbox_store::SqliteStore;
+    use tempfile::TempDir;
+
+    async fn pasts(directory: &TempDir) -> Pasts {
+        let settings = AllSettings::with(&[("execute.adaptive_kinds", "3")]).unwrap();
+        let store = SqliteStore::open(directory.path(), &settings.store);
+        Pasts::new(Arc::new(store.await.unwrap()), &settings.execute)
+    }
+
+    fn used(memory: u64) -> Used {
+        Used {
+            memory,
+            cpu_millis: 100,
+        }
+    }
+
+    fn past(kind: &str) -> Past {
+        let team = TeamId::default_team();
+        Past {
+            key: format!("{PREFIX}{}/{kind}", team.as_str()),
+            team,
+            given: used(64 << 20),
+            declared: used(128 << 20),
+            of: Some(5),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_latest_runs_are_kept_over_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let before = pasts(&directory).await;
+        for memory in 0..WINDOW as u64 + 3 {
+            before.add(&past("a"), used(memory)).await.unwrap();
+        }
+        drop(before);
+        let after = pasts(&directory).await.read(&past("a").key).await.unwrap();
+        assert_eq!((after.len(), after[0]), (WINDOW, used(3)));
+    }
+
+    #[tokio::test]
+    async fn kinds_used_longest_ago_go_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let pasts = pasts(&directory).await;
+        for kind in ["a", "b", "c", "a", "d"] {
+            pasts.add(&past(kind), used(1)).await.unwrap();
+            // The order is by milliseconds.
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        let page = pasts.store.range(Range::prefix(PREFIX)).await.unwrap();
+        let kinds: Vec<_> = page
+            .entries
+            .iter()
+            .map(|entry| entry.key.rsplit('/').next())
+            .collect();
+        assert_eq!(kinds, [Some("a"), Some("c"), Some("d")]);
+    }
+
+    #[tokio::test]
+    async fn an_older_format_is_removed_and_this_one_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let pasts = pasts(&directory).await;
+        pasts.add(&past("a"), used(1)).await.unwrap();
+        for old in 0..REMOVED_AT_ONCE + 5 {
+            let put = Operation::put(format!("adaptive/0/{old}"), b"?".to_vec());
+            pasts
+                .store
+                .transact(Transaction::doing(vec![put]))
+                .await
+                .unwrap();
+        }
+        pasts.migrate().await.unwrap();
+        let page = pasts.store.range(Range::prefix("adaptive/")).await.unwrap();
+        let keys: Vec<_> = page.entries.into_iter().map(|entry| entry.key).collect();
+        assert_eq!(keys, [past("a").key]);
+    }
+}
