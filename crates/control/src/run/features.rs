@@ -39,7 +39,8 @@ fn of_python(text: &str) -> BTreeSet<String> {
     };
     for line in text.lines().map(str::trim_start) {
         if let Some(names) = line.strip_prefix("import ") {
-            for name in names.split([',', ';']).take(MOST) {
+            let names = names.split(';').next().unwrap_or_default();
+            for name in names.split(',').take(MOST) {
                 keep(&mut found, &top(name));
             }
         } else if let Some(name) = line.strip_prefix("from ") {
