@@ -42,7 +42,7 @@ pub use agent_guest::AgentGuest;
 pub use build::{BuildPlace, BuiltFile};
 pub use collect::collect;
 pub use guest::{Command, Control, End, Event, Events, Guest, GuestError};
-pub use imports::needs_packages;
+pub use imports::{needs_packages, python_imports};
 pub use outcome::{Outcome, Stage};
 pub use output::{Capture, Channel, Sink};
 pub use program::{Program, ProgramError};

@@ -26,11 +26,12 @@ pub fn needs_packages(program: &Program) -> bool {
         })
     };
     let code = code.get(..LOOK).unwrap_or(code);
-    imported(code).any(|module| STANDARD.binary_search(&module).is_err() && !own(module))
+    python_imports(code).any(|module| STANDARD.binary_search(&module).is_err() && !own(module))
 }
 
-/// The first parts of the modules' names in statements that begin with `import` or `from`.
-fn imported(code: &[u8]) -> impl Iterator<Item = &str> {
+/// The first parts of the modules' names in statements that begin with `import` or `from`, in the order of the
+/// text and as often as they are there.
+pub fn python_imports(code: &[u8]) -> impl Iterator<Item = &str> {
     let statements = code.split(|byte| matches!(byte, b'\n' | b'\r' | b';' | b':'));
     statements.flat_map(|statement| {
         let statement = std::str::from_utf8(statement).unwrap_or_default().trim();

@@ -5,7 +5,7 @@ use crate::core::Core;
 use soulbox_model::TeamId;
 use soulbox_scheduler::Bounds;
 use soulbox_settings::section::Pool as Settings;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ const LEAD: u64 = 500;
 /// A target that sinks by no more than this part of it stays: what is thrown away now would be made
 /// again at the next arrival.
 const STAYS: u32 = 4;
+
+/// The most of one kind that wait because they are asked for.
+const MOST: u32 = 4095;
 
 impl Pools {
     /// Sets how many of each kind are to wait, from now on and for as long as there are pools.
@@ -66,17 +69,30 @@ impl Pools {
         }
     }
 
-    /// Each team has the same part of the memory. In it those that are asked for most come first.
+    /// Each team whose sandboxes are asked for has the same part of the memory, and in it each kind: who
+    /// needs less than that leaves it to the others.
     fn set_targets(&self, settings: &Settings) {
-        let mut kinds = lock(&self.kinds).clone();
-        kinds.sort_by(|a, b| lock(&b.demand).rate().total_cmp(&lock(&a.demand).rate()));
-        let teams: HashSet<Option<TeamId>> = kinds.iter().map(|kind| kind.team.clone()).collect();
-        let part = settings.memory.bytes() / (teams.len() as u64).max(1);
-        for team in teams {
-            let mut left = part;
-            for kind in kinds.iter().filter(|kind| kind.team == team) {
-                left = left.saturating_sub(self.set_target(kind, settings, left));
+        let kinds = lock(&self.kinds).clone();
+        let wanted: Vec<_> = kinds
+            .iter()
+            .map(|kind| self.wanted(kind, settings))
+            .collect();
+        let bytes = |at: &usize| u64::from(wanted[*at]) * kinds[*at].each();
+        let asks = |at: &usize| wanted[*at] > 0;
+        let mut by_team: HashMap<Option<&TeamId>, Vec<usize>> = HashMap::new();
+        for at in (0..kinds.len()).filter(asks) {
+            by_team.entry(kinds[at].team.as_ref()).or_default().push(at);
+        }
+        let part = settings.memory.bytes() / (by_team.len() as u64).max(1);
+        let mut given = vec![0; kinds.len()];
+        for of_team in by_team.values() {
+            let sizes: Vec<_> = of_team.iter().map(bytes).collect();
+            for (at, room) in of_team.iter().zip(shares(part, &sizes)) {
+                given[*at] = u32::try_from(room / kinds[*at].each()).unwrap_or(u32::MAX);
             }
+        }
+        for (kind, beyond) in kinds.iter().zip(given) {
+            Self::set_target(kind, beyond);
         }
         let keep = millis(settings.keep);
         let now = self.now();
@@ -86,32 +102,60 @@ impl Pools {
         });
     }
 
-    /// Sets how many of a kind are to wait, within `left` bytes; gives how many bytes they take.
-    fn set_target(&self, kind: &Kind, settings: &Settings, left: u64) -> u64 {
+    /// How many of a kind the demand wants beyond those that are kept whatever it is.
+    fn wanted(&self, kind: &Kind, settings: &Settings) -> u32 {
         let least = kind.least.1;
-        let most = u32::try_from(left / kind.each()).unwrap_or(u32::MAX);
-        let most = match settings.adaptive {
-            true => least.saturating_add(most),
-            false => least,
-        };
         let bounds = Bounds {
             least,
-            most,
+            most: if settings.adaptive { MOST } else { least },
             lead: LEAD,
             keep: millis(settings.keep),
         };
-        let mut target = lock(&kind.demand).target(self.now(), &bounds);
-        let wanted = u32::try_from(kind.parked.level().wanted).unwrap_or(u32::MAX);
-        if target > least && target < wanted && wanted - target <= (wanted / STAYS).max(1) {
-            target = wanted.min(most);
+        let target = lock(&kind.demand).target(self.now(), &bounds);
+        target.saturating_sub(least)
+    }
+
+    /// Sets how many of a kind are to wait.
+    fn set_target(kind: &Kind, beyond: u32) {
+        let mut target = kind.least.1.saturating_add(beyond);
+        let waits = u32::try_from(kind.parked.level().wanted).unwrap_or(u32::MAX);
+        if beyond > 0 && target < waits && waits - target <= (waits / STAYS).max(1) {
+            target = waits;
         }
-        if target != wanted {
+        if target != waits {
             drop(kind.parked.want(target as usize));
         }
-        u64::from(target.saturating_sub(least)) * kind.each()
     }
+}
+
+/// Divides `whole` among those that want `sizes` of it: all have the same part, but nobody more than it wants.
+fn shares(whole: u64, sizes: &[u64]) -> Vec<u64> {
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by_key(|at| sizes[*at]);
+    let (mut left, mut given) = (whole, vec![0; sizes.len()]);
+    for (place, at) in order.into_iter().enumerate() {
+        let others = (sizes.len() - place) as u64;
+        given[at] = sizes[at].min(left / others);
+        left -= given[at];
+    }
+    given
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shares;
+
+    #[test]
+    fn who_wants_little_gets_it_and_the_rest_is_shared() {
+        assert_eq!(shares(100, &[]), [0; 0]);
+        assert_eq!(shares(100, &[500]), [100]);
+        assert_eq!(shares(100, &[500, 500]), [50, 50]);
+        assert_eq!(shares(100, &[500, 10, 500]), [45, 10, 45]);
+        assert_eq!(shares(100, &[20, 10, 30]), [20, 10, 30]);
+        assert_eq!(shares(0, &[20]), [0]);
+    }
 }
