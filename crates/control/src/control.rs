@@ -1,6 +1,7 @@
 //! Who keeps the sandboxes of one node: takes commands, holds what lives, ends what is over.
 
 use crate::admission::Admission;
+use crate::arrivals;
 use crate::command::{LogEntry, SandboxCommand, SandboxReply, SandboxView};
 use crate::commands::{Archive, Books, Finisher};
 use crate::error::ControlError;
@@ -139,6 +140,9 @@ impl Control {
         control.pasts.migrate().await?;
         tokio::spawn(tidy(Arc::downgrade(&control)));
         tokio::spawn(look(Arc::downgrade(&control)));
+        if control.settings.pool.adaptive {
+            tokio::spawn(arrivals::follow(Arc::downgrade(&control)));
+        }
         Ok(control)
     }
 

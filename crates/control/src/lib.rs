@@ -14,6 +14,7 @@
 //! | listing | [`list`] |
 //! | what a sandbox's log has of its commands | [`log`] |
 //! | what is used | [`samples`], [`look`] |
+//! | what was asked for, and what it foretells | `arrivals` |
 //! | what is counted | [`metrics`] |
 //! | what happens, for those who follow | [`hub`], `memory_watch` |
 //! | what lasts | [`records`] |
@@ -25,6 +26,7 @@
 //! | failures | [`error`] |
 
 pub mod admission;
+mod arrivals;
 pub mod command;
 pub mod commands;
 pub mod control;

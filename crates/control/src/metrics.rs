@@ -9,8 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use soulbox_model::{EndCause, SandboxState};
-use soulbox_node::PoolLevel;
-use std::sync::atomic::Ordering;
+use soulbox_node::{KindLevel, Loaded, PoolLevel};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Upper bounds of creates, in seconds: from a parked sandbox's to one that waited its whole turn.
@@ -42,6 +42,16 @@ struct Kind {
     kind: &'static str,
 }
 
+/// What tells kinds apart; there are few of them at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindOf {
+    template: String,
+    team: String,
+    network: &'static str,
+    memory: u64,
+    zygote: &'static str,
+}
+
 /// What the control counts. Clones count together.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -55,6 +65,10 @@ pub struct Metrics {
     pool_wanted: Family<Pool, Gauge>,
     pool_taken: Family<Pool, Counter>,
     pool_misses: Family<Pool, Counter>,
+    kind_target: Family<KindOf, Gauge>,
+    kind_ready: Family<KindOf, Gauge>,
+    kind_hits: Family<KindOf, Gauge<f64, AtomicU64>>,
+    kind_error: Family<KindOf, Gauge<f64, AtomicU64>>,
 }
 
 impl Default for Metrics {
@@ -70,6 +84,10 @@ impl Default for Metrics {
             pool_wanted: Family::default(),
             pool_taken: Family::default(),
             pool_misses: Family::default(),
+            kind_target: Family::default(),
+            kind_ready: Family::default(),
+            kind_hits: Family::default(),
+            kind_error: Family::default(),
         }
     }
 }
@@ -136,6 +154,26 @@ impl Metrics {
             "How often a pool had nothing, by pool; then the next slower way is taken",
             self.pool_misses.clone(),
         );
+        registry.register(
+            "soulbox_node_kind_target",
+            "Parked sandboxes that are to wait, by kind: template, team, network, bytes of memory, what its zygote has loaded",
+            self.kind_target.clone(),
+        );
+        registry.register(
+            "soulbox_node_kind_ready",
+            "Parked sandboxes that wait, by kind",
+            self.kind_ready.clone(),
+        );
+        registry.register(
+            "soulbox_node_kind_hit_rate",
+            "The part of those who asked for whom one was parked, 0 to 1, by kind",
+            self.kind_hits.clone(),
+        );
+        registry.register(
+            "soulbox_node_kind_forecast_error",
+            "By how many sandboxes forecasts of the worst second of a quarter of an hour were off, on average, by kind",
+            self.kind_error.clone(),
+        );
     }
 
     /// Counts a create that is over.
@@ -183,6 +221,38 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// Notes how each kind of parked sandboxes stands; those that are gone are told no more.
+    pub fn note_kinds(&self, kinds: &[KindLevel]) {
+        self.kind_target.clear();
+        self.kind_ready.clear();
+        self.kind_hits.clear();
+        self.kind_error.clear();
+        for kind in kinds {
+            let of = KindOf {
+                template: kind.spec.template.to_string(),
+                team: kind
+                    .team
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+                network: kind.spec.network.as_str(),
+                memory: kind.spec.limits.memory.bytes(),
+                zygote: kind.loaded.map_or("", Loaded::as_str),
+            };
+            let (target, ready) = (signed(kind.level.wanted), signed(kind.level.ready));
+            self.kind_target.get_or_create(&of).set(target);
+            self.kind_ready.get_or_create(&of).set(ready);
+            if let Some(rate) = kind.hit_rate() {
+                self.kind_hits.get_or_create(&of).set(rate);
+            }
+            if let Some(error) = kind.error {
+                self.kind_error.get_or_create(&of).set(error);
+            }
+        }
+    }
+}
+
 fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -193,6 +263,7 @@ impl Control {
         let metrics = self.records.metrics();
         let live: Vec<_> = self.all().iter().map(|live| live.lock().state).collect();
         metrics.note(&live, self.admission.waiting(), &self.node.pools());
+        metrics.note_kinds(&self.node.kinds());
         metrics
     }
 }

@@ -8,8 +8,8 @@
 //! | `event/<id>/<time>/<number>` | what happened to a sandbox |
 //! | `key/<hash>` | a key of the programming interface |
 //!
-//! Commands, idempotency keys and what runs used lie beside them: see `commands::archive`, `idempotency`,
-//! `run::adaptive`.
+//! Commands, idempotency keys, arrivals and what runs used lie beside them: see `commands::archive`,
+//! `idempotency`, `arrivals`, `run::adaptive`.
 
 use crate::error::ControlError;
 use crate::hub::{Happened, Hub};
@@ -46,6 +46,16 @@ impl Records {
             hub: Arc::default(),
             metrics: Metrics::default(),
         }
+    }
+
+    /// Where it lasts.
+    pub(crate) fn store(&self) -> &Arc<dyn StateStore> {
+        &self.store
+    }
+
+    /// Does several things at once.
+    pub(crate) async fn transact_all(&self, operations: Vec<Operation>) -> Result<(), StoreError> {
+        self.transact(Transaction::doing(operations)).await
     }
 
     /// What is counted.

@@ -191,7 +191,9 @@ async fn tell(State(gateway): State<Gateway>, request: Request) -> Result<Respon
 mod tests {
     use super::*;
     use soulbox_model::{EndCause, SandboxState};
-    use soulbox_node::PoolLevel;
+    use soulbox_model::{Isolation, NetworkMode, SandboxSpec, TemplateName};
+    use soulbox_node::{KindLevel, PoolLevel};
+    use soulbox_settings::Settings;
     use std::collections::BTreeSet;
 
     /// All of them once.
@@ -214,6 +216,23 @@ mod tests {
             misses: 4,
         };
         control.note(&[SandboxState::Running], 5, &[level]);
+        let kind = KindLevel {
+            spec: SandboxSpec {
+                template: TemplateName::host(),
+                isolation: Isolation::Namespace,
+                limits: Settings::with(&[]).unwrap().sandbox.limits(),
+                network: NetworkMode::None,
+                mounts: Vec::new(),
+            },
+            team: None,
+            level,
+            loaded: None,
+            asked: 4,
+            rate: 0.0,
+            foreseen: 1,
+            error: Some(0.5),
+        };
+        control.note_kinds(&[kind]);
         metrics.text()
     }
 
@@ -225,6 +244,7 @@ mod tests {
             r#"vm_creation_duration_seconds_bucket{le="0.004"} 1"#,
             r#"soulbox_control_sandboxes{state="running"} 1"#,
             r#"soulbox_node_pool_misses_total{pool="parked"} 4"#,
+            r#"soulbox_node_kind_hit_rate{template="host",team="",network="none""#,
             r#"soulbox_gateway_errors_total{kind="not_found"} 1"#,
             r#"soulbox_control_create_failures_total{kind="stopping"} 1"#,
         ] {

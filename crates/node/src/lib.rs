@@ -72,7 +72,7 @@ pub use memory_kill::MemoryKill;
 pub use metrics::Metrics;
 pub use node::{Birth, CreateError, Node, NodeError};
 pub use note::TooLong;
-pub use pools::{KindLevel, PoolLevel};
+pub use pools::{KindKey, KindLevel, PoolLevel};
 pub use sandbox::{NoteError, Sandbox, Usage};
 pub use soulbox_runtime::native::driver::PauseError;
 pub use zygotes::{Loaded, Script, Supplier};

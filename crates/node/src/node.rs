@@ -7,7 +7,7 @@ use crate::ending::EndedMeanwhile;
 use crate::internet::InternetError;
 use crate::lease::LeaseError;
 use crate::mount_source::MountSourceError;
-use crate::pools::{KindLevel, PoolLevel, Pools};
+use crate::pools::{KindKey, KindLevel, PoolLevel, Pools};
 use crate::sandbox::Sandbox;
 use crate::storage::{Room, StorageError};
 use crate::tree_source::TreeError;
@@ -17,6 +17,7 @@ use soulbox_model::{LimitError, NetworkMode, SandboxId, SandboxSpec, TeamId};
 use soulbox_runtime::agent_client::AgentError;
 use soulbox_runtime::native::driver::{AttachError, DriverError};
 use soulbox_runtime::native::rights::RightsError;
+use soulbox_scheduler::Minute;
 use soulbox_settings::Settings;
 use soulbox_wire::spawner::Ids;
 use std::collections::BTreeMap;
@@ -261,6 +262,17 @@ impl Node {
     /// The pools of complete sandboxes, each kind by itself.
     pub fn kinds(&self) -> Vec<KindLevel> {
         self.pools.kinds()
+    }
+
+    /// What was asked for since this was asked last, by kind.
+    pub fn take_arrivals(&self) -> Vec<(KindKey, Minute)> {
+        self.pools.take_arrivals()
+    }
+
+    /// So many of a kind are to wait by a forecast, beside what the demand of late wants; `error`: by how
+    /// much forecasts were off. The memory of the pools bounds them all the same.
+    pub async fn expect(&self, kind: &KindKey, count: u32, error: Option<f64>) {
+        self.pools.expect(&self.core, kind, (count, error)).await;
     }
 
     /// How full the pools are.

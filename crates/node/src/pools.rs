@@ -13,6 +13,7 @@
 mod follow;
 mod kind;
 
+pub use kind::KindKey;
 pub(crate) use kind::{Asked, Kind};
 
 use crate::core::{Core, Waiting};
@@ -20,6 +21,7 @@ use crate::pool::{Level, Pool};
 use crate::zygotes::{Loaded, Script};
 use soulbox_model::{SandboxSpec, TeamId};
 use soulbox_wire::spawner::Network;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::Semaphore;
@@ -66,8 +68,24 @@ pub struct KindLevel {
     pub loaded: Option<Loaded>,
     /// How full it is.
     pub level: PoolLevel,
+    /// How many were asked for.
+    pub asked: u64,
     /// How many are asked for in a second, as a moving average.
     pub rate: f64,
+    /// How many are to wait by the forecast.
+    pub foreseen: u32,
+    /// By how much forecasts were off, on average; none before the first.
+    pub error: Option<f64>,
+}
+
+impl KindLevel {
+    /// The part of those who asked for whom one waited, 0 to 1; none where nobody has asked.
+    pub fn hit_rate(&self) -> Option<f64> {
+        let (taken, asked) = (self.level.taken, self.asked.max(self.level.taken));
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let rate = taken as f64 / asked as f64;
+        (asked > 0).then_some(rate)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -179,6 +197,8 @@ impl Pools {
         let kind = Kind::begin(core, &self.turn, asked, least);
         if let Some(old) = old {
             *lock(&kind.demand) = std::mem::take(&mut *lock(&old.demand));
+            let foreseen = old.foreseen.load(Ordering::Relaxed);
+            kind.foreseen.store(foreseen, Ordering::Relaxed);
         }
         while kinds.len() >= KINDS {
             let free = kinds.iter().enumerate().filter(|(_, kind)| !kind.is_kept());
@@ -206,6 +226,7 @@ impl Pools {
                 taken,
                 misses,
             } = kind.parked.level();
+            let demand = lock(&kind.demand);
             KindLevel {
                 spec: kind.spec.clone(),
                 team: kind.team.clone(),
@@ -217,7 +238,10 @@ impl Pools {
                     taken,
                     misses,
                 },
-                rate: lock(&kind.demand).rate(),
+                asked: demand.total(),
+                rate: demand.rate(),
+                foreseen: kind.foreseen.load(Ordering::Relaxed),
+                error: *lock(&kind.error),
             }
         };
         kinds.iter().map(level).collect()

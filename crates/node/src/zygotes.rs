@@ -20,6 +20,7 @@ use crate::template::Template;
 use crate::tree_source;
 use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use serde::{Deserialize, Serialize};
 use soulbox_image::zygote::Zygote as Recipe;
 use soulbox_model::{TeamId, TemplateName};
 use soulbox_runtime::agent_client::Want;
@@ -50,7 +51,8 @@ const SCRATCH: u64 = 64 * 1024 * 1024;
 const REST: Duration = Duration::from_secs(30);
 
 /// What a zygote has loaded, and so what its copies are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Loaded {
     /// Python alone: the cheapest, for scripts that need no more.
     Plain,

@@ -7,6 +7,7 @@
 //!
 //! Time comes in as milliseconds of any clock that never goes back.
 
+use crate::forecast::Minute;
 use std::collections::VecDeque;
 
 /// A second, in which those count as at once.
@@ -45,6 +46,10 @@ pub struct Demand {
     /// Arrivals in a second, as a moving average over those that are over.
     rate: f64,
     last: Option<u64>,
+    /// How many came.
+    total: u64,
+    /// What came since it was taken.
+    minute: Minute,
 }
 
 impl Demand {
@@ -53,7 +58,10 @@ impl Demand {
         self.advance(now);
         if let Some(newest) = self.seconds.back_mut() {
             *newest = newest.saturating_add(1);
+            self.minute.worst = self.minute.worst.max(*newest);
         }
+        self.minute.count = self.minute.count.saturating_add(1);
+        self.total = self.total.saturating_add(1);
         self.last = Some(now.max(self.last.unwrap_or(0)));
     }
 
@@ -84,6 +92,16 @@ impl Demand {
     /// Arrivals in a second, as a moving average.
     pub fn rate(&self) -> f64 {
         self.rate
+    }
+
+    /// How many came so far.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// What came since this was asked last: once a minute, for a [`crate::History`].
+    pub fn take_minute(&mut self) -> Minute {
+        std::mem::take(&mut self.minute)
     }
 
     /// When the last one came.

@@ -18,17 +18,23 @@
 //! | all of it together | [`plan`] |
 //! | how many of a kind are to wait | [`demand`] |
 //! | limits for a run, from runs before | [`proposal`] |
+//! | how many will be asked for | [`forecast`] |
+//! | both, tried on arrivals | [`replay`] |
 
 pub mod demand;
 pub mod evaluation;
 pub mod feasibility;
+pub mod forecast;
 pub mod plan;
 pub mod proposal;
+pub mod replay;
 pub mod score;
 pub mod view;
 
 pub use demand::{Bounds, Demand};
 pub use evaluation::{Ask, Evaluation};
 pub use feasibility::Obstacle;
+pub use forecast::{Forecast, History, Minute};
 pub use plan::{Allocation, Plan, Unplaced, plan};
+pub use replay::{Played, Policy, play};
 pub use view::{Node, NodeId, Resources, View};

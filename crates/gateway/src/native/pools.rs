@@ -24,9 +24,11 @@ fn view(kind: &KindLevel) -> Value {
         team,
         loaded,
         level,
+        asked,
         rate,
+        foreseen,
+        error,
     } = kind;
-    let asked = level.taken + level.misses;
     json!({
         "template": spec.template.as_str(),
         "network": spec.network.as_str(),
@@ -37,26 +39,10 @@ fn view(kind: &KindLevel) -> Value {
         "target": level.wanted,
         "ready": level.ready,
         "taken": level.taken,
-        "missed": level.misses,
-        "hitRate": hit_rate(level.taken, asked),
+        "missed": asked.saturating_sub(level.taken),
+        "hitRate": kind.hit_rate(),
         "arrivalsPerSecond": rate,
+        "foreseen": foreseen,
+        "forecastError": error,
     })
-}
-
-/// The part of those who asked that got one, 0 to 1; none where nobody has asked.
-fn hit_rate(taken: u64, asked: u64) -> Option<f64> {
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-    let rate = taken as f64 / asked as f64;
-    (asked > 0).then_some(rate)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_has_no_rate() {
-        assert_eq!(hit_rate(0, 0), None);
-        assert_eq!(hit_rate(3, 4), Some(0.75));
-    }
 }

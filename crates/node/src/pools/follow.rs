@@ -1,12 +1,13 @@
 //! How many of each kind are to wait: what follows the demand.
 
-use super::{Asked, Kind, Pools, lock};
+use super::{Asked, Kind, KindKey, Pools, lock};
 use crate::core::Core;
 use soulbox_model::TeamId;
-use soulbox_scheduler::Bounds;
+use soulbox_scheduler::{Bounds, Minute};
 use soulbox_settings::section::Pool as Settings;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often targets are looked at.
@@ -69,6 +70,46 @@ impl Pools {
         }
     }
 
+    /// Tells how many of a kind are to wait by the forecast, and by how much those were off. A kind that
+    /// nobody has asked for lately is begun.
+    pub(crate) async fn expect(
+        &self,
+        core: &Arc<Core>,
+        key: &KindKey,
+        (count, error): (u32, Option<f64>),
+    ) {
+        let known = |kinds: &[Arc<Kind>]| kinds.iter().find(|kind| kind.key() == *key).cloned();
+        let mut kind = known(&lock(&self.kinds));
+        if kind.is_none() && count > 0 {
+            // One that was removed has nothing to wait of.
+            let Ok(template) = core.template(&key.spec.template).await else {
+                return;
+            };
+            let asked = Asked {
+                template: &template,
+                spec: &key.spec,
+                team: key.team.as_ref(),
+                joined: key.joined,
+            };
+            let mut kinds = lock(&self.kinds);
+            kind = known(&kinds);
+            kind = kind.or_else(|| Some(self.renew(core, &asked, &mut kinds)));
+        }
+        if let Some(kind) = kind {
+            kind.foreseen.store(count, Ordering::Relaxed);
+            *lock(&kind.error) = error;
+        }
+    }
+
+    /// What was asked for since this was asked last, by kind.
+    pub(crate) fn take_arrivals(&self) -> Vec<(KindKey, Minute)> {
+        let kinds = lock(&self.kinds).clone();
+        let seen = kinds
+            .iter()
+            .map(|kind| (kind.key(), lock(&kind.demand).take_minute()));
+        seen.filter(|(_, minute)| minute.count > 0).collect()
+    }
+
     /// Each team whose sandboxes are asked for has the same part of the memory, and in it each kind: who
     /// needs less than that leaves it to the others.
     fn set_targets(&self, settings: &Settings) {
@@ -98,7 +139,8 @@ impl Pools {
         let now = self.now();
         lock(&self.kinds).retain(|kind| {
             let last = lock(&kind.demand).last();
-            kind.is_kept() || last.is_some_and(|last| now.saturating_sub(last) < keep)
+            let foreseen = kind.foreseen.load(Ordering::Relaxed) > 0;
+            kind.is_kept() || foreseen || last.is_some_and(|last| now.saturating_sub(last) < keep)
         });
     }
 
@@ -111,8 +153,9 @@ impl Pools {
             lead: LEAD,
             keep: millis(settings.keep),
         };
+        let foreseen = kind.foreseen.load(Ordering::Relaxed).min(bounds.most);
         let target = lock(&kind.demand).target(self.now(), &bounds);
-        target.saturating_sub(least)
+        target.max(foreseen).saturating_sub(least)
     }
 
     /// Sets how many of a kind are to wait.

@@ -6,9 +6,11 @@ use crate::node::CreateError;
 use crate::pool::Pool;
 use crate::template::Template;
 use crate::zygotes::{Copies, Loaded};
+use serde::{Deserialize, Serialize};
 use soulbox_model::{Limits, SandboxSpec, TeamId};
 use soulbox_scheduler::Demand;
 use soulbox_wire::spawner::StopAt;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -30,6 +32,17 @@ pub(crate) struct Asked<'a> {
     pub(crate) joined: Option<Loaded>,
 }
 
+/// What tells kinds apart, whatever their template is built of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindKey {
+    /// What they are.
+    pub spec: SandboxSpec,
+    /// Whose they will be; anybody's if none's.
+    pub team: Option<TeamId>,
+    /// What the team's zygote has loaded whose copies are to join them, if any's.
+    pub joined: Option<Loaded>,
+}
+
 /// Ready sandboxes of one kind.
 pub(crate) struct Kind {
     /// What they are.
@@ -47,6 +60,9 @@ pub(crate) struct Kind {
     /// How many prepared and parked ones are to wait whatever the demand.
     pub(super) least: (u32, u32),
     pub(super) demand: Mutex<Demand>,
+    /// How many are to wait by the forecast, and by how much those were off.
+    pub(super) foreseen: AtomicU32,
+    pub(super) error: Mutex<Option<f64>>,
     /// What refills it; ended with it.
     pub(super) refills: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -68,6 +84,8 @@ impl Kind {
             joined: asked.joined,
             least,
             demand: Mutex::default(),
+            foreseen: AtomicU32::new(0),
+            error: Mutex::default(),
             refills: Mutex::default(),
         });
         for (pool, stop_at) in [
@@ -88,6 +106,15 @@ impl Kind {
             lock(&kind.refills).push(tokio::spawn(refill));
         }
         kind
+    }
+
+    /// What tells it from others.
+    pub(super) fn key(&self) -> KindKey {
+        KindKey {
+            spec: self.spec.clone(),
+            team: self.team.clone(),
+            joined: self.joined,
+        }
     }
 
     /// What one is counted with, in bytes.

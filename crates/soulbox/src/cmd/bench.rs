@@ -14,6 +14,7 @@
 //! | what the walls cost each system call | [`walls`] |
 //! | the server, with its clients in another process | [`serve`] |
 //! | what the way to a port of a sandbox costs | [`proxy`] |
+//! | what would have waited, of arrivals that are played back | [`pools`] |
 //! | code in a fresh sandbox each, by many users | [`execute`] |
 //! | cells in contexts that keep their state, code that keeps none | [`kernels`] |
 //! | all of it beside figures that others published | [`reference`] |
@@ -33,6 +34,7 @@ mod leak;
 mod limits;
 mod machine;
 mod memory;
+mod pools;
 mod proxy;
 mod reference;
 mod report;
@@ -99,6 +101,8 @@ enum Question {
     Reference(reference::Args),
     /// What the way to a port of a sandbox costs each request
     Proxy(proxy::Args),
+    /// Arrivals of weeks, played back: what would have waited in pools of a fixed size and in those that follow
+    Pools(pools::Args),
 }
 
 /// Measures and prints.
@@ -118,6 +122,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Question::Execute(args) => args.common.json,
         Question::Kernels(args) => args.common.json,
         Question::Reference(args) => args.common.json,
+        Question::Pools(args) => args.json,
     };
     if let Question::Walls(args) = &args.question
         && let Some(behind) = args.behind()
@@ -195,5 +200,6 @@ async fn measure(global: &Global, question: &Question) -> Result<Report, Failure
         Question::Execute(args) => execute::measure(global, args).await,
         Question::Kernels(args) => kernels::measure(global, args).await,
         Question::Reference(args) => reference::measure(global, args).await,
+        Question::Pools(args) => pools::measure(args),
     }
 }

@@ -60,6 +60,8 @@ struct Pool {
     missed: u64,
     hit_rate: Option<f64>,
     arrivals_per_second: f64,
+    foreseen: u64,
+    forecast_error: Option<f64>,
 }
 
 /// Does what was asked.
@@ -88,9 +90,12 @@ fn table(all: &Pools) -> String {
         "missed",
         "hit rate",
         "per second",
+        "foreseen",
+        "off by",
     ]);
     for pool in &all.pools {
         let rate = pool.hit_rate.map(|rate| format!("{:.1} %", rate * 100.0));
+        let off = pool.forecast_error.map(|error| format!("{error:.1}"));
         let cells = [
             safe(&pool.template),
             safe(&pool.network),
@@ -103,6 +108,8 @@ fn table(all: &Pools) -> String {
             pool.missed.to_string(),
             rate.unwrap_or_default(),
             format!("{:.2}", pool.arrivals_per_second),
+            pool.foreseen.to_string(),
+            off.unwrap_or_default(),
         ];
         table.add_row(cells.map(|cell| cell.replace('\n', " ")));
     }
