@@ -19,8 +19,9 @@ section! {
         /// Whether complete sandboxes of whatever clients ask for are kept ready as well, as many as come
         /// while others are made and as came at once lately.
         adaptive: bool = |_| true, Accept::any();
-        /// The memory that those may take beyond `parked`, counted with 1 MiB for one without and 6 MiB for
-        /// one with a copy of a zygote. Teams whose sandboxes wait have equal parts of it.
+        /// The memory that those may take beyond `parked`, counted with 1 MiB for one alone, 3 MiB for one with
+        /// a copy of a Python and 6 MiB for one of a Python with packages. Teams whose sandboxes are asked for
+        /// have equal parts of it, and in them kinds of sandboxes.
         memory: ByteSize = |_| ByteSize::mib(128), Accept::between(ByteSize::mib(0), ByteSize::gib(1024));
         /// How long after the last one was asked for they are kept.
         keep: Duration = |_| Duration::from_secs(900), Accept::between(
