@@ -31,8 +31,13 @@ fn who_hangs_up_ends_the_run_whatever_it_was_at() {
         drop(stream);
     }
     let stream = begin(&server, &asked);
-    until("the run", || !processes_with("sleep 12345.25").is_empty());
-    let id = live(&server).pop().expect("a sandbox");
+    // One of those before may still be on its way out.
+    let mut id = None;
+    until("the run", || {
+        id = live(&server).pop();
+        id.is_some() && !processes_with("sleep 12345.25").is_empty()
+    });
+    let id = id.expect("a sandbox");
     drop(stream);
     until("the end of all runs", || live(&server).is_empty());
     until("the end of its processes", || {

@@ -54,7 +54,7 @@ pub(crate) fn events(server: &Server, sandbox: &str) -> Vec<Value> {
 
 /// Waits until this is so.
 #[track_caller]
-pub(crate) fn until(what: &str, so: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !so() {
         assert!(begun.elapsed().as_secs() < 30, "{what} did not come");

@@ -52,7 +52,7 @@ const BENCHES: [(&str, &str); 14] = [
 
 /// Those that take templates which not every machine can build: a section each, where the JSON is there. Their marks
 /// are in their own tables.
-const BUILT: [(&str, &str); 3] = [
+const BUILT: [(&str, &str); 4] = [
     (
         "execute",
         "soulbox bench execute --users 1,10,100,500,1000 --payload fibonacci",
@@ -65,6 +65,7 @@ const BUILT: [(&str, &str); 3] = [
         "reference",
         "soulbox bench reference --template code-interpreter-v1",
     ),
+    ("pools", "soulbox bench pools"),
 ];
 
 /// Which number of a row is held against a mark.

@@ -62,7 +62,8 @@ impl Raw {
                 () = self.output.readable() => {}
                 () = self.errors.readable() => {}
             }
-            if let Some(text) = self.output.read().or_else(|| self.errors.read()) {
+            let read = Receiver::try_read;
+            if let Some(text) = self.output.read(read).or_else(|| self.errors.read(read)) {
                 return text;
             }
         }
@@ -73,7 +74,8 @@ impl Raw {
         let mut texts = Vec::new();
         for stream in [&mut self.output, &mut self.errors] {
             for _ in 0..REST / CHUNK {
-                texts.extend(stream.read());
+                // Linux is asked itself: what was written just now, the runtime has not heard of.
+                texts.extend(stream.read(|pipe, bytes| Ok(rustix::io::read(pipe, bytes)?)));
             }
         }
         texts
@@ -89,11 +91,14 @@ impl Stream {
     }
 
     /// Reads once, if there is something.
-    fn read(&mut self) -> Option<Text> {
+    fn read(
+        &mut self,
+        from: impl FnOnce(&Receiver, &mut [u8]) -> io::Result<usize>,
+    ) -> Option<Text> {
         let mut bytes = std::mem::take(&mut self.begun);
         let begun = bytes.len();
         bytes.resize(begun + CHUNK, 0);
-        let read = self.pipe.as_ref()?.try_read(bytes.get_mut(begun..)?);
+        let read = from(self.pipe.as_ref()?, bytes.get_mut(begun..)?);
         bytes.truncate(begun + read.as_ref().copied().unwrap_or_default());
         match read {
             Ok(length) if length > 0 => {
