@@ -20,6 +20,7 @@
 //! | which thread goes first | [`scheduling`] |
 //! | signals, hearing of the end of children | [`signal`] |
 //! | system-call filters | [`seccomp`] |
+//! | network namespaces of somebody else's | [`stranger`] |
 //! | pseudo-terminals | [`terminal`] |
 //! | a dead child's accounts | [`wait`] |
 
@@ -40,5 +41,6 @@ pub mod project;
 pub mod scheduling;
 pub mod seccomp;
 pub mod signal;
+pub mod stranger;
 pub mod terminal;
 pub mod wait;

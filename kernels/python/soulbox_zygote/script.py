@@ -57,6 +57,7 @@ def rehearse():
     environment.clear()
     before = sys.modules["__main__"], sys.path[:]
     find_modules(request["path"], {})
+    streams.is_stream(0)
     code = compile("import sys\nif sys.argv is None: print('')\n", request["path"], "exec", dont_inherit=True)
     exec(code, main_module(request["path"]).__dict__)
     sys.modules["__main__"], sys.path[:] = before

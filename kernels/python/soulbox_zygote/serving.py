@@ -47,6 +47,7 @@ def run(directory, words):
     load(given.kernels, [name for name in given.preload.split(",") if name], directory)
     plain.note()
     ready = streams.prepare()
+    streams.use(ready)
     # What modules keep open is closed in each child; better here, where it shows.
     os.closerange(given.broker + 1, min(os.sysconf("SC_OPEN_MAX"), DESCRIPTORS))
     library.before_fork()

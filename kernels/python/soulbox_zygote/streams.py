@@ -51,13 +51,27 @@ def prepare():
         os.close(write)
 
 
+def use(ready):
+    """Makes those that were prepared the standard streams: here, so that a child need not."""
+    for name, stream in zip(NAMES, ready):
+        _set(name, stream)
+
+
 def set_up(ready, unbuffered=False):
     """Makes `sys.stdin`, `sys.stdout` and `sys.stderr` those of the descriptors 0, 1 and 2."""
     for number, name in enumerate(NAMES):
-        plain = not unbuffered
-        if plain:
-            mode = os.fstat(number).st_mode
-            plain = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+        plain = not unbuffered and is_stream(number)
         stream = ready[number] if plain else make(number, unbuffered)
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
+        if getattr(sys, name) is not stream:
+            _set(name, stream)
+
+
+def is_stream(number):
+    """Whether the descriptor is a pipe or a socket."""
+    mode = os.fstat(number).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _set(name, stream):
+    setattr(sys, name, stream)
+    setattr(sys, f"__{name}__", stream)

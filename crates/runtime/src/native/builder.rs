@@ -261,6 +261,7 @@ impl Builder {
             | Namespaces::PID
             | Namespaces::IPC
             | Namespaces::UTS;
+        let birthplace = sandbox.group.birthplace()?;
         enter_network_namespace(sandbox.namespace.as_fd())
             .step(|| "enter the sandbox's network".to_owned())?;
         let earliest = identity::now();
@@ -268,8 +269,8 @@ impl Builder {
         // What holds for all users of the sandbox together, counted by their namespace's owner.
         let together = self.ids == Ids::Range;
         let before = together.then(|| process_limit::lower(create.limits.pids, false));
-        let side = set_effective_user(owner)
-            .and_then(|()| clone_process(namespaces, sandbox.group.birthplace()));
+        let birthplace = birthplace.as_ref().map(AsFd::as_fd);
+        let side = set_effective_user(owner).and_then(|()| clone_process(namespaces, birthplace));
         if let Ok(Side::Child) = side {
             guest::run(create, &self.views, self.ids, childs);
         }

@@ -34,6 +34,7 @@ use rustix::io::Errno;
 use soulbox_wire::spawner::{Ceiling, CgroupLimits};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// The most bytes that are read of a cgroup's file.
 const MAX_READ: usize = 16 * 1024;
@@ -80,7 +81,7 @@ impl Controller {
 /// The directories below which slots get theirs, opened.
 #[derive(Debug)]
 pub struct Parents {
-    parents: Vec<Parent>,
+    parents: Vec<Rc<Parent>>,
 }
 
 /// A hierarchy that sandboxes see, each its own group of it.
@@ -111,7 +112,7 @@ impl Parents {
         let mut parents = Vec::new();
         for hierarchy in &layout.hierarchies {
             match Parent::open(hierarchy, name, ceiling) {
-                Ok(parent) => parents.push(parent),
+                Ok(parent) => parents.push(Rc::new(parent)),
                 // Sandboxes do without.
                 Err(_) if hierarchy.only_assigns() => {}
                 Err(error) => return Err(error),
@@ -153,9 +154,8 @@ impl Parents {
     /// # Errors
     /// The step that Linux refused; what was made is removed again.
     pub fn make(&self, slot: u32) -> Result<Group, StepError> {
-        let name = name_of(slot);
         let mut group = Group {
-            name,
+            name: name_of(slot).into(),
             parts: Vec::new(),
             special: Cell::new(false),
             pids: Cell::new(0),
@@ -221,7 +221,7 @@ fn enable(group: BorrowedFd<'_>, hierarchy: &Hierarchy) -> Result<(), Errno> {
 /// The groups of one slot, one directory per hierarchy.
 #[derive(Debug)]
 pub struct Group {
-    name: String,
+    name: Rc<str>,
     parts: Vec<Part>,
     /// Whether limits were set that few sandboxes have, so that they must be set anew.
     special: Cell<bool>,
@@ -229,22 +229,18 @@ pub struct Group {
     pids: Cell<u32>,
 }
 
+/// One directory. It is not kept open: many sandboxes would have many descriptors, and every process that is
+/// made begins with a copy of all of them.
 #[derive(Debug)]
 struct Part {
-    v2: bool,
-    freezes: bool,
-    counts: bool,
-    controllers: Vec<Controller>,
-    parent: OwnedFd,
-    directory: OwnedFd,
+    parent: Rc<Parent>,
+    name: Rc<str>,
 }
 
 impl Group {
-    fn add(&mut self, parent: &Parent) -> Result<(), StepError> {
-        let name = self.name.as_str();
-        let parent_fd = rustix::io::fcntl_dupfd_cloexec(&parent.directory, 0)
-            .step(|| "duplicate a cgroup's descriptor".to_owned())?;
-        match rustix::fs::mkdirat(&parent_fd, name, Mode::from(0o755)) {
+    fn add(&mut self, parent: &Rc<Parent>) -> Result<(), StepError> {
+        let name = &*self.name;
+        match rustix::fs::mkdirat(&parent.directory, name, Mode::from(0o755)) {
             // Left by a spawner that was killed; nobody else can hold this slot's number.
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => {
@@ -252,15 +248,9 @@ impl Group {
                 return Err(errno).step(|| format!("make the cgroup {name} in {mount:?}"));
             }
         }
-        let directory = open_directory(&parent_fd, Path::new(name))
-            .step(|| format!("open the cgroup {name}"))?;
         self.parts.push(Part {
-            v2: parent.hierarchy.v2,
-            freezes: parent.hierarchy.freezes,
-            counts: parent.hierarchy.counts,
-            controllers: parent.hierarchy.controllers.clone(),
-            parent: parent_fd,
-            directory,
+            parent: Rc::clone(parent),
+            name: Rc::clone(&self.name),
         });
         Ok(())
     }
@@ -274,7 +264,7 @@ impl Group {
         self.special.set(special);
         self.pids.set(limits.pids);
         for part in &self.parts {
-            for controller in &part.controllers {
+            for controller in &part.hierarchy().controllers {
                 part.limit(*controller, limits, special)?;
             }
         }
@@ -282,11 +272,14 @@ impl Group {
     }
 
     /// The v2 directory in which a process is to be born, if the host has one.
-    pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {
-        self.parts
-            .iter()
-            .find(|part| part.v2)
-            .map(|part| part.directory.as_fd())
+    ///
+    /// # Errors
+    /// That it could not be opened.
+    pub fn birthplace(&self) -> Result<Option<OwnedFd>, StepError> {
+        let v2 = self.parts.iter().find(|part| part.hierarchy().v2);
+        let open = |part: &Part| open_directory(&part.parent.directory, Path::new(&*part.name));
+        let opened = v2.map(open).transpose();
+        opened.step(|| format!("open the cgroup {}", self.name))
     }
 
     /// The v1 files to which a process writes `0` to enter.
@@ -294,9 +287,8 @@ impl Group {
     /// # Errors
     /// The file that could not be opened.
     pub fn entrances(&self) -> Result<Vec<OwnedFd>, StepError> {
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let v1 = self.parts.iter().filter(|part| !part.v2);
-        v1.map(|part| rustix::fs::openat(&part.directory, "tasks", flags, Mode::empty()))
+        let v1 = self.parts.iter().filter(|part| !part.hierarchy().v2);
+        v1.map(|part| part.open("tasks", OFlags::WRONLY))
             .collect::<Result<_, _>>()
             .step(|| format!("open the entrance of the cgroup {}", self.name))
     }
@@ -307,10 +299,9 @@ impl Group {
     /// # Errors
     /// The file that could not be opened.
     pub fn entrances_from_elsewhere(&self) -> Result<Vec<OwnedFd>, StepError> {
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let open = |part: &Part| {
-            let file = if part.v2 { "cgroup.procs" } else { "tasks" };
-            rustix::fs::openat(&part.directory, file, flags, Mode::empty())
+        let open = |part: &Part| match part.hierarchy().v2 {
+            true => part.open("cgroup.procs", OFlags::WRONLY),
+            false => part.open("tasks", OFlags::WRONLY),
         };
         let opened = self.parts.iter().map(open).collect::<Result<_, _>>();
         opened.step(|| format!("open the entrances of the cgroup {}", self.name))
@@ -323,7 +314,8 @@ impl Group {
     pub fn remove(&self) -> Result<(), Errno> {
         let mut result = Ok(());
         for part in self.parts.iter().rev() {
-            match rustix::fs::unlinkat(&part.parent, self.name.as_str(), AtFlags::REMOVEDIR) {
+            let parent = &part.parent.directory;
+            match rustix::fs::unlinkat(parent, &*self.name, AtFlags::REMOVEDIR) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => result = Err(errno),
             }
@@ -333,24 +325,37 @@ impl Group {
 }
 
 impl Part {
+    fn hierarchy(&self) -> &Hierarchy {
+        &self.parent.hierarchy
+    }
+
+    fn open(&self, file: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let (parent, path) = (&self.parent.directory, format!("{}/{file}", self.name));
+        rustix::fs::openat(parent, path, flags | OFlags::CLOEXEC, Mode::empty())
+    }
+
+    fn set(&self, file: &str, value: &str) -> Result<(), Errno> {
+        let file = self.open(file, OFlags::WRONLY)?;
+        rustix::io::write(&file, value.as_bytes()).map(|_| ())
+    }
+
     fn write(&self, file: &str, value: &str) -> Result<(), StepError> {
-        write_file(self.directory.as_fd(), file, value.as_bytes())
+        self.set(file, value)
             .step(|| format!("write {value} to the cgroup's {file}"))
     }
 
     /// Writes a file that Linux has only with swap accounting.
     fn write_if_there(&self, file: &str, value: &str) -> Result<(), StepError> {
-        match write_file(self.directory.as_fd(), file, value.as_bytes()) {
+        match self.set(file, value) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(errno).step(|| format!("write {value} to the cgroup's {file}")),
         }
     }
 
     fn read(&self, file: &str) -> Option<String> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.directory, file, flags, Mode::empty()).ok()?;
+        let file = self.open(file, OFlags::RDONLY).ok()?;
         let mut buffer = vec![0; MAX_READ];
-        let length = rustix::io::read(&fd, &mut buffer).ok()?;
+        let length = rustix::io::read(&file, &mut buffer).ok()?;
         buffer.truncate(length);
         String::from_utf8(buffer).ok()
     }

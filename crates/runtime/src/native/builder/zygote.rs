@@ -76,10 +76,12 @@ impl Builder {
     fn clone_zygote(&self, sandbox: &mut Sandbox, order: &Zygote) -> Result<(), StepError> {
         let (mine, childs) = channel::pair().step(|| "make a channel".to_owned())?;
         let namespaces = Namespaces::MOUNT | Namespaces::IPC | Namespaces::UTS;
+        let birthplace = sandbox.group.birthplace()?;
         enter_network_namespace(sandbox.namespace.as_fd())
             .step(|| "enter the zygote's network".to_owned())?;
         let earliest = identity::now();
-        let side = clone_process(namespaces, sandbox.group.birthplace());
+        let birthplace = birthplace.as_ref().map(AsFd::as_fd);
+        let side = clone_process(namespaces, birthplace);
         if let Ok(Side::Child) = side {
             guest::run(order, childs);
         }

@@ -12,7 +12,7 @@ impl Group {
             ..Usage::default()
         };
         if let Some(part) = self.part(Controller::Memory) {
-            let (events, peak) = if part.v2 {
+            let (events, peak) = if part.hierarchy().v2 {
                 ("memory.events", "memory.peak")
             } else {
                 ("memory.oom_control", "memory.max_usage_in_bytes")
@@ -28,12 +28,15 @@ impl Group {
         let memory = self.part(Controller::Memory);
         let cache = memory.and_then(|part| {
             // What lies in files in memory cannot be taken back, though Linux counts it there.
-            let all = part.field("memory.stat", if part.v2 { "file" } else { "cache" })?;
+            let all = part.field(
+                "memory.stat",
+                if part.hierarchy().v2 { "file" } else { "cache" },
+            )?;
             let kept = part.field("memory.stat", "shmem").unwrap_or(0);
             Some(all.saturating_sub(kept))
         });
         let now = memory.and_then(|part| {
-            part.number(match part.v2 {
+            part.number(match part.hierarchy().v2 {
                 true => "memory.current",
                 false => "memory.usage_in_bytes",
             })
@@ -49,8 +52,8 @@ impl Group {
 
     /// Processor time so far.
     fn cpu_us(&self) -> Option<u64> {
-        let part = self.parts.iter().find(|part| part.counts)?;
-        match part.v2 {
+        let part = self.parts.iter().find(|part| part.hierarchy().counts)?;
+        match part.hierarchy().v2 {
             true => part.field("cpu.stat", "usage_usec"),
             false => Some(part.number("cpuacct.usage")? / 1000),
         }
@@ -59,7 +62,7 @@ impl Group {
     fn part(&self, controller: Controller) -> Option<&Part> {
         self.parts
             .iter()
-            .find(|part| part.controllers.contains(&controller))
+            .find(|part| part.hierarchy().controllers.contains(&controller))
     }
 }
 

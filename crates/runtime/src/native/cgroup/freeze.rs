@@ -4,9 +4,8 @@
 //! waits for a device. On v2 the group says when all of them stand still, and a frozen process can
 //! be killed; on v1 it has to go on for that.
 
-use super::{Group, Part, write_file};
-use crate::native::step::{Step, StepError};
-use rustix::fd::AsFd;
+use super::{Group, Part};
+use crate::native::step::StepError;
 
 /// What stops the processes of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,13 +66,16 @@ impl Group {
             return Ok(());
         };
         let (file, value) = freezer.switch(frozen);
-        write_file(part.directory.as_fd(), file, value.as_bytes())
-            .step(|| format!("write {value} to the cgroup's {file}"))
+        part.write(file, value)
     }
 
     fn freezing(&self) -> Option<(&Part, Freezer)> {
-        let part = self.parts.iter().find(|part| part.freezes)?;
-        let freezer = if part.v2 { Freezer::V2 } else { Freezer::V1 };
+        let part = self.parts.iter().find(|part| part.hierarchy().freezes)?;
+        let freezer = if part.hierarchy().v2 {
+            Freezer::V2
+        } else {
+            Freezer::V1
+        };
         Some((part, freezer))
     }
 }

@@ -1,8 +1,8 @@
 //! Killing all processes of a sandbox but its first, without the help of anything inside.
 
-use super::{Controller, Group, write_file};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
+use super::{Controller, Group};
+use rustix::fd::OwnedFd;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::collections::HashSet;
@@ -66,8 +66,7 @@ impl Group {
         let Some(part) = self.parts.first() else {
             return Ok(Vec::new());
         };
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let list = rustix::fs::openat(&part.directory, "cgroup.procs", flags, Mode::empty())?;
+        let list = part.open("cgroup.procs", OFlags::RDONLY)?;
         let text = read_all(&list)?;
         let pids = text.split(|byte| *byte == b'\n');
         Ok(pids
@@ -78,9 +77,9 @@ impl Group {
 
     fn set_pids(&self, value: &str) {
         let parts = self.parts.iter();
-        for part in parts.filter(|part| part.controllers.contains(&Controller::Pids)) {
+        for part in parts.filter(|part| part.hierarchy().controllers.contains(&Controller::Pids)) {
             // Without it the rounds do what they can.
-            let _ = write_file(part.directory.as_fd(), "pids.max", value.as_bytes());
+            let _ = part.set("pids.max", value);
         }
     }
 }

@@ -64,7 +64,7 @@ impl Part {
     fn limit_memory(&self, limits: &CgroupLimits, special: bool) -> Result<(), StepError> {
         let memory = limits.memory.to_string();
         let reserved = reserved(limits);
-        if self.v2 {
+        if self.hierarchy().v2 {
             self.write("memory.max", &memory)?;
             self.write_if_there("memory.swap.max", "0")?;
             if special {
@@ -96,7 +96,7 @@ impl Part {
 
     fn limit_cpu(&self, limits: &CgroupLimits, special: bool) -> Result<(), StepError> {
         let quota = quota(limits.cpu_millis);
-        if self.v2 {
+        if self.hierarchy().v2 {
             self.write("cpu.max", &format!("{quota} {CPU_PERIOD_US}"))?;
             if special {
                 self.write("cpu.weight", &limits.cpu_weight.to_string())?;
@@ -113,7 +113,7 @@ impl Part {
     fn limit_io(&self, limits: &CgroupLimits) -> Result<(), StepError> {
         for limit in &limits.io {
             let device = &limit.device;
-            if self.v2 {
+            if self.hierarchy().v2 {
                 let words = [limit.read, limit.write].map(|rate| match rate {
                     0 => "max".to_owned(),
                     rate => rate.to_string(),

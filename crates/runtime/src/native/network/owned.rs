@@ -6,47 +6,20 @@
 //! nobody inside of a sandbox, whose user namespace is another one, has any say in it all the same.
 
 use crate::native::step::{Step, StepError};
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags, Uid};
+use rustix::fs::Uid;
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::Pid;
-use soulbox_syscall::clone::{Namespaces, Side, clone_process};
-use soulbox_syscall::wait;
+use soulbox_syscall::stranger;
 
 /// Makes a network namespace in a fresh user namespace of `owner`'s. Both live for as long as the
 /// former is used.
 pub(super) fn create(owner: u32) -> Result<OwnedFd, StepError> {
-    let (told, tell) = pipe_with(PipeFlags::CLOEXEC).step(|| "make a pipe".to_owned())?;
-    let side = set_effective_user(owner)
-        .and_then(|()| clone_process(Namespaces::USER | Namespaces::NET, None));
-    if let Ok(Side::Child) = side {
-        drop(tell);
-        // Until the namespace is opened, or the spawner has died.
-        let _ = rustix::io::read(&told, &mut [0]);
-        std::process::exit(0)
-    }
+    let made = set_effective_user(owner).and_then(|()| stranger::network_namespace());
     if set_effective_user(0).is_err() {
         // Nothing that this process did from here on would be done as who it is meant to be.
         std::process::abort();
     }
-    let Side::Parent { pid, pidfd } = side.step(|| "make a network namespace".to_owned())? else {
-        std::process::abort()
-    };
-    let path = format!("/proc/{}/ns/net", pid.as_raw_nonzero());
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(&path, flags, Mode::empty());
-    drop(tell);
-    collect(pid, &pidfd);
-    opened.step(|| format!("open {path}"))
-}
-
-/// Waits for a child that is about to end.
-fn collect(pid: Pid, pidfd: &OwnedFd) {
-    while let Ok(None) = wait::try_wait(pid) {
-        let _ = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], None);
-    }
+    made.step(|| format!("make a network namespace of the user {owner}'s"))
 }
 
 fn set_effective_user(uid: u32) -> Result<(), Errno> {
