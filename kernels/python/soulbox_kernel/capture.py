@@ -20,16 +20,20 @@ CHUNK = 64 * 1024
 
 
 class Capture:
-    """Output of one stream: `pipe` is the read end, `stream` keeps what Python wrote."""
+    """Output of one stream: `pipe` is the read end, once there is one; `stream` keeps what Python wrote."""
 
-    def __init__(self, name, pipe, stream):
+    def __init__(self, name, stream):
         self.name = name
-        self.pipe = pipe
+        self.pipe = -1
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = []
         self._size = 0
         self._since = None
+
+    def attach(self, pipe):
+        """From now on there is something to read."""
+        self.pipe = pipe
 
     @property
     def waiting(self):

@@ -29,7 +29,9 @@ def captured(name):
     """A `Capture` of stream `name`, and the descriptor of the pipe that it is written into."""
     read, write = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(read, False)
-    return Capture(name, read, _Direct()), write
+    capture = Capture(name, _Direct())
+    capture.attach(read)
+    return capture, write
 
 
 def connected(fd):

@@ -6,9 +6,11 @@ they are swallowed there, so that they cannot end the kernel.
 
 import signal
 
-# The same as signal.getsignal without the making of enums, which costs a tenth of a short cell.
+# The same as signal's without the making of enums, which costs a tenth of a short cell.
 from _signal import getsignal
+from _signal import signal as setsignal
 
+_INTERRUPT = int(signal.SIGINT)
 _OTHERS = sorted(int(number) for number in signal.valid_signals() if number != signal.SIGINT)
 
 
@@ -36,7 +38,7 @@ class Interrupts:
         """A cell is about to run."""
         guarded, self._guarded = self._guarded, {}
         for number, guard in guarded.items():
-            signal.signal(number, guard.handler)
+            setsignal(number, guard.handler)
         self.running = True
 
     def finish(self):
@@ -46,13 +48,13 @@ class Interrupts:
             handler = getsignal(number)
             if callable(handler) and not isinstance(handler, _Guarded):
                 self._guarded[number] = guard = _Guarded(handler)
-                signal.signal(number, guard)
-        if getsignal(signal.SIGINT) != self._handle:
-            signal.signal(signal.SIGINT, self._handle)
+                setsignal(number, guard)
+        if getsignal(_INTERRUPT) != self._handle:
+            setsignal(_INTERRUPT, self._handle)
 
     def leave(self):
         """In a forked child: a process like any other."""
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        setsignal(_INTERRUPT, signal.default_int_handler)
 
     def _handle(self, _number, _frame):
         if self.running:

@@ -20,6 +20,7 @@ from soulbox_kernel.stream import Stream
 from soulbox_kernel.wire import Wire
 
 _prepared = None
+_parts = None
 
 
 def prepare(preload=()):
@@ -29,13 +30,14 @@ def prepare(preload=()):
     left out. Starts no thread, opens no descriptor and draws no random number that matters. The
     caller's process has IPython's shell from then on; calling it again only preloads.
     """
-    global _prepared
+    global _prepared, _parts
     figures.choose()
     if _prepared is None:
         _prepared = shell.make()
         formatters.register(_prepared)
         prompt.refuse()
         images.watch()
+        _parts = Parts(_prepared)
     for name in preload:
         _preload(name)
     figures.warm()
@@ -87,37 +89,46 @@ def serve(fd, reseeded=False):
         reseed()
     figures.choose()
     sys.argv = [""]
-    wire = _wire(control)
-    interrupts = Interrupts()
-    interrupts.finish()
-    _watch_forks(wire, interrupts)
-    _prepared.wire = wire
-    wire.start(_ready())
-    _loop(wire, Cells(_prepared, wire, interrupts, after=native.flusher()), interrupts)
+    _parts.connect(control)
+    _loop(_parts.wire, _parts.cells, _parts.interrupts)
 
 
-def _ready():
-    return {
-        "type": "ready",
-        "protocol": protocol.VERSION,
-        "pid": os.getpid(),
-        "python": platform.python_version(),
-        "ipython": IPython.__version__,
-    }
+class Parts:
+    """All that a kernel has besides the shell, made before there is anything to connect it to: what a copy of
+    a zygote need not make costs it neither time nor memory."""
+
+    def __init__(self, made):
+        self._shell = made
+        self.wire = Wire()
+        self.streams = [Stream("<stdout>", 1), Stream("<stderr>", 2)]
+        self.captures = [Capture("stdout", self.streams[0]), Capture("stderr", self.streams[1])]
+        self.interrupts = Interrupts()
+        self.cells = Cells(made, self.wire, self.interrupts, after=native.flusher())
+        self.ready = {
+            "type": "ready",
+            "protocol": protocol.VERSION,
+            "python": platform.python_version(),
+            "ipython": IPython.__version__,
+        }
+
+    def connect(self, control):
+        """Takes over the standard streams and begins to listen at `control`."""
+        log = os.dup(2)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        sys.stdin = open(0, closefd=False)
+        for stream, capture in zip(self.streams, self.captures):
+            _capture(stream, capture)
+        self.interrupts.finish()
+        _watch_forks(self.streams, self.wire, self.interrupts)
+        self._shell.wire = self.wire
+        self.wire.start(control, self.captures, log, {**self.ready, "pid": os.getpid()})
 
 
-def _wire(control):
-    log = os.dup(2)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    sys.stdin = open(0, closefd=False)
-    captures = [_captured("stdout", 1), _captured("stderr", 2)]
-    return Wire(control, captures, log)
-
-
-def _captured(name, number):
-    """Makes descriptor `number` and `sys.<name>` one pipe, whose other end is the `Capture`."""
+def _capture(stream, capture):
+    """Makes the stream's descriptor and `sys`'s stream one pipe, whose other end is the `Capture`."""
+    name, number = capture.name, stream.fileno()
     # Code that kept the old stream writes to the same descriptor, but not at once.
     old = getattr(sys, f"__{name}__")
     if old is not None:
@@ -126,13 +137,12 @@ def _captured(name, number):
     read, write = os.pipe()
     os.set_blocking(read, False)
     os.dup2(write, number)
-    stream = Stream(f"<{name}>", number, write)
+    stream.attach(write)
+    capture.attach(read)
     setattr(sys, name, stream)
-    return Capture(name, read, stream)
 
 
-def _watch_forks(wire, interrupts):
-    streams = [sys.stdout, sys.stderr]
+def _watch_forks(streams, wire, interrupts):
     spawning.watch(streams)
 
     def flush():

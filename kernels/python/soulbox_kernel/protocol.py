@@ -46,6 +46,9 @@ PIECE_LIMIT = 64 * 1024
 WAITING_LIMIT = 64
 """Requests that may wait for the one that runs; those beyond are answered with an error."""
 
+_written = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+"""Made once: json.dumps makes one each time."""
+
 HEADER = struct.Struct(">I")
 
 _TYPES = {
@@ -82,7 +85,7 @@ def sound(text):
 
 def encode(message):
     """The bytes of one frame. Raises `FrameTooLarge`, and ValueError for what JSON cannot say."""
-    text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _written(message)
     try:
         body = text.encode()
     except UnicodeEncodeError:

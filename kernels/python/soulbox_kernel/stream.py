@@ -42,7 +42,7 @@ class _Binary(io.RawIOBase):
 class Stream(io.TextIOBase):
     """A text stream whose far end is the agent.
 
-    `number` is the descriptor that programs know (1 or 2), `pipe` our own descriptor of the same
+    `number` is the descriptor that programs know (1 or 2). The one that is attached is our own of the same
     pipe: code that points descriptor 1 elsewhere does not take Python's output along.
     """
 
@@ -52,16 +52,20 @@ class Stream(io.TextIOBase):
     line_buffering = False
     write_through = False
 
-    def __init__(self, name, number, pipe):
+    def __init__(self, name, number):
         self.name = name
         self.keeping = False
         self._number = number
-        self._pipe = pipe
+        self._pipe = -1
         self._pieces = deque()
         self._size = 0
         self._rest = b""
         self._lock = threading.RLock()
         self.buffer = _Binary(self)
+
+    def attach(self, pipe):
+        """From now on there is something to write to."""
+        self._pipe = pipe
 
     def writable(self):
         return True

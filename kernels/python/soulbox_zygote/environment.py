@@ -31,7 +31,8 @@ def clear():
 
 def replace(env):
     """Makes `env` the environment."""
-    os.environ.clear()
+    if os.environ:
+        os.environ.clear()
     for name, value in env.items():
         os.environ[name] = value
     # As Python does when it starts in the C locale (PEP 538).

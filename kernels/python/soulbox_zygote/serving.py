@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-from soulbox_zygote import child, ending, environment, pages, streams
+from soulbox_zygote import child, ending, environment, pages, script, streams
 from soulbox_zygote.library import Library
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -97,8 +97,14 @@ def preload(name):
         print(f"zygote: cannot preload {name}: {error!r}", file=sys.stderr)
 
 
+ROUNDS = 20
+"""How often a script's start is rehearsed: Python rewrites what it runs until it has seen it run some times."""
+
+
 def warm():
     """Uses for the first time what each child will use."""
+    for _ in range(ROUNDS):
+        script.rehearse()
     ssl = sys.modules.get("ssl")
     if ssl is not None:
         ssl.RAND_bytes(1)
