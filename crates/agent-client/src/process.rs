@@ -13,7 +13,7 @@ use soulbox_wire::connect::{
 };
 use soulbox_wire::envd::process::{
     self as wire, Empty, EndEvent, EventResponse, ListResponse, ProcessConfig, ProcessSelector,
-    Pty, PtySize, SelectRequest, SendSignalRequest, Signal, UpdateRequest,
+    Pty, PtySize, SelectRequest, SendSignalRequest, Signal, StartFile, UpdateRequest,
 };
 use soulbox_wire::envd::signal;
 use std::collections::BTreeMap;
@@ -46,6 +46,9 @@ pub struct StartRequest {
     pub tag: Option<String>,
     /// Whether an interpreter that is loaded already may run it, if it is a script.
     pub forked: bool,
+    /// Files that are there before it starts: their path, what they hold, whether they are programs. A start that
+    /// cannot write one is refused with `aborted`, and nothing has run.
+    pub files: Vec<(String, Bytes, bool)>,
 }
 
 /// What happens to a command.
@@ -227,6 +230,14 @@ fn frame_error(error: &FrameError) -> AgentError {
     }
 }
 
+fn carried((path, bytes, executable): &(String, Bytes, bool)) -> StartFile {
+    StartFile {
+        path: path.clone(),
+        data: bytes.to_vec(),
+        executable: *executable,
+    }
+}
+
 impl AgentClient {
     /// Starts a command and follows it. Returns once it runs.
     ///
@@ -244,6 +255,7 @@ impl AgentClient {
             pty: request.pty.map(|size| Pty { size: Some(size) }),
             tag: request.tag.clone(),
             stdin: Some(request.stdin),
+            files: request.files.iter().map(carried).collect(),
         };
         let method = "process.Process/Start";
         let mut head = begin_rpc(

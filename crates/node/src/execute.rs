@@ -41,7 +41,7 @@ pub mod watch;
 pub use agent_guest::AgentGuest;
 pub use build::{BuildPlace, BuiltFile};
 pub use collect::collect;
-pub use guest::{Command, Control, End, Event, Events, Guest, GuestError};
+pub use guest::{Carried, Command, Control, End, Event, Events, Guest, GuestError};
 pub use imports::{needs_packages, python_imports};
 pub use outcome::{Outcome, Stage};
 pub use output::{Capture, Channel, Sink};
@@ -146,11 +146,13 @@ pub async fn execute(
     let mut phases = Phases::default();
     let mut watch = Watch::new(execution, Box::pin(stop));
     let places = transfer::open_places(&execution.downloads);
-    if watch
-        .guard(transfer::copy_in(guest, execution))
-        .await
-        .transpose()?
-        .is_none()
+    let carried = transfer::carried(guest, execution);
+    if carried.is_none()
+        && watch
+            .guard(transfer::copy_in(guest, execution))
+            .await
+            .transpose()?
+            .is_none()
     {
         return Ok(Outcome::decide(
             Facts::before(watch.stopped()),
@@ -161,7 +163,8 @@ pub async fn execute(
     lap(&mut phases, "copy_in", &mut clock);
 
     watch.start_clock();
-    let (facts, stage) = run(guest, execution, stdin, sink, &mut watch, |step| {
+    let given = (execution, carried);
+    let (facts, stage) = run(guest, given, stdin, sink, &mut watch, |step| {
         lap(&mut phases, step, &mut clock);
     })
     .await?;
@@ -177,10 +180,10 @@ pub async fn execute(
     Ok(outcome)
 }
 
-/// Compiles where the language wants it, then runs.
+/// Compiles where the language wants it, then runs. What is carried is not in the sandbox yet.
 async fn run(
     guest: &impl Guest,
-    execution: &Execution,
+    (execution, mut carried): (&Execution, Option<Vec<Carried>>),
     stdin: Option<impl AsyncRead + Send + Unpin>,
     sink: &mut impl Sink,
     watch: &mut Watch<'_>,
@@ -190,12 +193,20 @@ async fn run(
     let plan = Plan::of(way, &execution.program, &execution.arguments);
     let kept = Kept::find(execution, &plan).await;
     if let Some(build) = kept.as_ref().and_then(|kept| kept.build.as_ref()) {
-        let put = watch.guard(build::put_in(guest, execution, build)).await;
-        done("cached");
-        if put.transpose()?.is_none() {
-            return Ok((Facts::before(watch.stopped()), Stage::Compile));
+        if !build::carry(&mut carried, build) {
+            let put = watch.guard(build::put_in(guest, execution, build)).await;
+            if put.transpose()?.is_none() {
+                return Ok((Facts::before(watch.stopped()), Stage::Compile));
+            }
         }
+        done("cached");
     } else if let Some(words) = plan.compile {
+        let files = carried.take().unwrap_or_default();
+        let user = execution.user.as_deref();
+        let written = watch.guard(transfer::write_all(guest, user, files)).await;
+        if written.transpose()?.is_none() {
+            return Ok((Facts::before(watch.stopped()), Stage::CopyIn));
+        }
         let command = command(execution, words, Some(&execution.program.home));
         let nothing = None::<tokio::io::Empty>;
         let ended = process::run(guest, &command, nothing, sink, watch).await;
@@ -221,7 +232,10 @@ async fn run(
         .workdir
         .as_deref()
         .unwrap_or(&execution.program.home);
-    let command = command(execution, plan.run, Some(workdir));
+    let command = Command {
+        files: carried.unwrap_or_default(),
+        ..command(execution, plan.run, Some(workdir))
+    };
     let ended = process::run(guest, &command, stdin, sink, watch).await;
     let facts = explain(guest, execution, way, ended).await?;
     done("run");
@@ -264,6 +278,7 @@ fn command(execution: &Execution, words: Vec<String>, workdir: Option<&str>) -> 
         user: execution.user.clone(),
         stdin: false,
         forked: execution.program.language.name == "python",
+        files: Vec::new(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! `Start`.
 
+use crate::account::Account;
 use crate::commands::kept::Recorded;
+use crate::files::save::Saving;
+use crate::files::target;
 use crate::limits;
 use crate::process::connect::start_frame;
 use crate::process::enter;
@@ -9,12 +12,12 @@ use crate::process::pump;
 use crate::process::record::Process;
 use crate::process::spawn::{Wiring, spawn};
 use crate::process::subscription::{Events, Subscription};
-use crate::reply::Body;
+use crate::reply::{Body, Failure};
 use crate::rpc::Call;
 use crate::state::Agent;
 use crate::stream::FrameStream;
 use soulbox_wire::connect::{Code, RpcError};
-use soulbox_wire::envd::process::{ProcessConfig, PtySize, StartRequest};
+use soulbox_wire::envd::process::{ProcessConfig, PtySize, StartFile, StartRequest};
 use std::rc::Rc;
 use tokio::time::Instant;
 
@@ -90,6 +93,32 @@ async fn launch_forked<'a>(
     Ok((process, spawned.outputs))
 }
 
+/// Writes what comes with a start. Why one cannot be written is not told here: whoever sends files
+/// along sends them again the usual way.
+fn write_files(agent: &Agent, user: Option<&str>, files: &[StartFile]) -> Result<(), RpcError> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let account = agent.account(user)?;
+    for file in files {
+        write_file(agent, &account, file)
+            .map_err(|failure| RpcError::new(Code::Aborted, failure.message))?;
+    }
+    agent.watchers.settle(agent);
+    Ok(())
+}
+
+fn write_file(agent: &Agent, account: &Account, file: &StartFile) -> Result<(), Failure> {
+    let path = target::resolve(agent, account, &file.path)?;
+    let mut saving = Saving::begin(&path, account)?;
+    agent.watchers.settle(agent);
+    saving.write(&file.data)?;
+    if file.executable {
+        saving.mark_executable()?;
+    }
+    saving.finish()
+}
+
 /// Starts a process and follows it. The call's time limit is the process's.
 pub(crate) async fn start(
     agent: &Rc<Agent>,
@@ -106,6 +135,7 @@ pub(crate) async fn start(
             stdin: request.stdin.unwrap_or(true),
         },
     };
+    write_files(agent, call.user.as_deref(), &request.files)?;
     let order = Launch {
         config,
         user: call.user.as_deref(),

@@ -1,11 +1,12 @@
 //! The part of a [`Guest`](crate::execute::Guest) that a sandbox's agent does, wherever the agent is: at its
 //! own socket, or behind a server.
 
-use crate::execute::guest::{Command, Control, End, Event, Events, GuestError, Input};
+use crate::execute::guest::{Carried, Command, Control, End, Event, Events, GuestError, Input};
 use bytes::Bytes;
 use soulbox_runtime::agent_client::{
     AgentClient, AgentError, InputStream, ProcessEvent, ProcessStream, StartRequest,
 };
+use soulbox_wire::connect::Code;
 use soulbox_wire::envd::filesystem::FileType;
 use soulbox_wire::envd::process::Signal;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -123,6 +124,7 @@ pub async fn start(
         user: command.user.clone(),
         stdin: command.stdin,
         forked: command.forked,
+        files: command.files.iter().map(carried).collect(),
         ..StartRequest::default()
     };
     let stream = client.start(&request).await.map_err(told)?;
@@ -135,6 +137,10 @@ pub async fn start(
         },
     };
     Ok((AgentEvents(stream), control))
+}
+
+fn carried(file: &Carried) -> (String, Bytes, bool) {
+    (file.path.clone(), file.content.clone(), file.executable)
 }
 
 /// Writes a file, with the directories above it.
@@ -230,6 +236,7 @@ pub fn told(error: AgentError) -> GuestError {
             GuestError::DiskFull
         }
         AgentError::TooLarge { limit, .. } => GuestError::TooLarge { limit },
+        AgentError::Rpc(error) if error.code == Code::Aborted => GuestError::NotCarried,
         AgentError::Source(error) => GuestError::Host(error),
         error if error.is_not_found() => GuestError::NotFound(words(&error)),
         AgentError::Rpc(_) | AgentError::Status { .. } => GuestError::Refused(words(&error)),

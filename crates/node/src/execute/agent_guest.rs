@@ -30,6 +30,11 @@ pub trait AgentGuest: Sync {
         std::future::ready(())
     }
 
+    /// See [`Guest::carries_files`].
+    fn takes_files(&self) -> bool {
+        false
+    }
+
     /// Hears the number inside of a process that was started.
     fn started(&self, _pid: u32) {}
 
@@ -49,6 +54,10 @@ impl<G: AgentGuest> Guest for G {
 
     fn template(&self) -> String {
         self.template_name()
+    }
+
+    fn carries_files(&self) -> bool {
+        self.takes_files()
     }
 
     async fn start(&self, command: &Command) -> Result<(AgentEvents, AgentControl), GuestError> {

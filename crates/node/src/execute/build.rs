@@ -6,10 +6,10 @@
 //! the compiler against its user spoil the build of those very sources, and nobody else's.
 
 use crate::builds::Builds;
-use crate::execute::guest::{Guest, GuestError, Input};
+use crate::execute::guest::{Carried, Guest, GuestError, Input};
 use crate::execute::plan::{Plan, Product};
 use crate::execute::program::Content;
-use crate::execute::{ExecuteError, Execution, TransferError};
+use crate::execute::{ExecuteError, Execution, TransferError, transfer};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -84,6 +84,24 @@ impl Key {
         }
         name
     }
+}
+
+/// Has a build go with the command that runs it, beside what goes already; false if it cannot.
+pub(super) fn carry(carried: &mut Option<Vec<Carried>>, build: &[BuiltFile]) -> bool {
+    let Some(files) = carried else {
+        return false;
+    };
+    let before = files.len();
+    files.extend(build.iter().map(|file| Carried {
+        path: file.path.clone(),
+        content: file.content.clone(),
+        executable: true,
+    }));
+    let fits = transfer::fit(files);
+    if !fits {
+        files.truncate(before);
+    }
+    fits
 }
 
 /// Puts a build where the compiler would have put it.

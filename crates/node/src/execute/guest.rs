@@ -32,6 +32,9 @@ pub enum GuestError {
         /// The most that is accepted, in bytes.
         limit: u64,
     },
+    /// A file that went with a command could not be written. Nothing was started.
+    #[error("a file that the program needs could not be written")]
+    NotCarried,
     /// Reading or writing on the host failed.
     #[error("reading or writing on the host failed")]
     Host(#[source] std::io::Error),
@@ -55,6 +58,19 @@ pub struct Command {
     pub stdin: bool,
     /// Whether an interpreter that is loaded already may run it, where there is one.
     pub forked: bool,
+    /// Files that are to be there before it starts; of those who carry files only.
+    pub files: Vec<Carried>,
+}
+
+/// A file that goes into a sandbox with the command that needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// Where it goes.
+    pub path: String,
+    /// What it holds.
+    pub content: Bytes,
+    /// Whether it is a program.
+    pub executable: bool,
 }
 
 /// How a process ended.
@@ -105,6 +121,11 @@ pub trait Guest: Sync {
 
     /// The name of its template, for messages.
     fn template(&self) -> String;
+
+    /// Whether files can go with a command. Then [`GuestError::NotCarried`] says that one did not.
+    fn carries_files(&self) -> bool {
+        false
+    }
 
     /// Starts a process.
     fn start(

@@ -4,6 +4,7 @@ use crate::execute::ExecuteError;
 use crate::execute::guest::{Command, Control, End, Event, Events, Guest, GuestError};
 use crate::execute::outcome::Facts;
 use crate::execute::output::{Channel, Sink};
+use crate::execute::transfer;
 use crate::execute::watch::{Stop, Watch};
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
@@ -24,17 +25,11 @@ pub(super) async fn run(
         stdin: stdin.is_some(),
         ..command.clone()
     };
-    let started = watch.guard(guest.start(&command)).await;
-    let (mut events, control) = match started {
-        None => return Ok(Facts::before(watch.stopped())),
-        Some(started) => started.map_err(|source| ExecuteError::Guest {
-            doing: format!(
-                "starting {}",
-                command.words.first().map_or("", String::as_str)
-            ),
-            source,
-        })?,
+    let started = watch.guard(start(guest, command)).await;
+    let Some(started) = started else {
+        return Ok(Facts::before(watch.stopped()));
     };
+    let (mut events, control) = started?;
     let ended = follow(&mut events, &control, stdin, sink, watch).await;
     let ended = match ended {
         Ok(Some(end)) => Ok(Some(end)),
@@ -50,6 +45,26 @@ pub(super) async fn run(
         Err(error) => Err(error),
     };
     conclude(guest, watch.stopped(), ended).await
+}
+
+/// Starts it. Files that could not go with it go before it, which tells why one cannot be written.
+async fn start<G: Guest>(
+    guest: &G,
+    mut command: Command,
+) -> Result<(G::Events, G::Control), ExecuteError> {
+    let mut started = guest.start(&command).await;
+    if matches!(started, Err(GuestError::NotCarried)) {
+        let files = std::mem::take(&mut command.files);
+        transfer::write_all(guest, command.user.as_deref(), files).await?;
+        started = guest.start(&command).await;
+    }
+    started.map_err(|source| ExecuteError::Guest {
+        doing: format!(
+            "starting {}",
+            command.words.first().map_or("", String::as_str)
+        ),
+        source,
+    })
 }
 
 /// Passes output on until the process ends; none when the run was ended from outside.

@@ -14,6 +14,11 @@ impl AgentGuest for Sandbox {
         self.template().to_string()
     }
 
+    fn takes_files(&self) -> bool {
+        // Its agent is of this very version: code is run in sandboxes that were made for it.
+        true
+    }
+
     async fn before_fork(&self) {
         if let Some(supplier) = self.supplier() {
             supplier.begin_for_one().await;

@@ -41,6 +41,8 @@ pub(crate) struct Script {
     pub(crate) killed: Arc<AtomicBool>,
     pub(crate) out_of_memory: bool,
     pub(crate) disk_full: bool,
+    /// Whether files go with a command, and if they do, whether they can be written.
+    pub(crate) carries: Option<bool>,
 }
 
 impl Script {
@@ -128,8 +130,15 @@ impl Guest for Script {
         "script".to_owned()
     }
 
+    fn carries_files(&self) -> bool {
+        self.carries.is_some()
+    }
+
     async fn start(&self, command: &Command) -> Result<(ScriptEvents, ScriptControl), GuestError> {
         let name = command.words[0].as_str();
+        if self.carries == Some(false) && !command.files.is_empty() {
+            return Err(GuestError::NotCarried);
+        }
         let acts = self.programs.get(name).cloned();
         let acts = acts.ok_or_else(|| GuestError::Refused(format!("cannot start {name}")))?;
         self.started.lock().unwrap().push(command.clone());

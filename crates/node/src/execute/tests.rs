@@ -70,6 +70,44 @@ async fn code_is_written_as_a_file_and_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn code_goes_with_its_command_where_it_can() {
+    let ends: &[Act] = &[Act::End(End::Exited(0))];
+    let programs = [
+        ("python3", ends),
+        ("gcc", ends),
+        ("/tmp/.soulbox-program", ends),
+    ];
+    let guest = |carries| Script {
+        carries: Some(carries),
+        ..Script::of(&programs)
+    };
+    let carried = |guest: &Script| {
+        let started = guest.started.lock().unwrap();
+        let files = started.iter().flat_map(|command| &command.files);
+        files.map(|file| file.path.clone()).collect::<Vec<_>>()
+    };
+    let code = execution("python", "1");
+    let small = guest(true);
+    run_with(&small, &code, None).await.unwrap();
+    assert_eq!(carried(&small), ["/home/user/main.py"]);
+    assert!(small.files.lock().unwrap().is_empty());
+    // One that cannot be written so is written the usual way, which tells why.
+    let refusing = guest(false);
+    let (outcome, _) = run_with(&refusing, &code, None).await.unwrap();
+    assert_eq!(outcome.exit_code, Some(0));
+    assert_eq!(carried(&refusing), [""; 0]);
+    assert_eq!(refusing.files.lock().unwrap()["/home/user/main.py"], b"1");
+    // A compiler needs it before, and what is large goes as a stream.
+    let large = "x".repeat(100_000);
+    for wanted in [execution("c", "int main;"), execution("python", &large)] {
+        let guest = guest(true);
+        run_with(&guest, &wanted, None).await.unwrap();
+        assert_eq!(carried(&guest), [""; 0]);
+        assert_eq!(guest.files.lock().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_compiler_that_fails_ends_the_run() {
     let failing: &[Act] = &[Act::Complain("syntax"), Act::End(End::Exited(1))];
     let guest = Script::of(&[("gcc", failing), ("/tmp/.soulbox-program", &[])]);

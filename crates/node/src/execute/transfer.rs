@@ -1,7 +1,7 @@
 //! Files in and out of a sandbox.
 
 use crate::execute::Execution;
-use crate::execute::guest::{Guest, GuestError, Input};
+use crate::execute::guest::{Carried, Guest, GuestError, Input};
 use crate::execute::program::{Content, HOME};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat, openat2, renameat, unlinkat};
@@ -169,6 +169,45 @@ pub(super) async fn copy_in(
         let remote = absolute(&upload.remote);
         let to = (&*remote, false);
         send(guest, &upload.local, to, user, execution.file_limit).await?;
+    }
+    Ok(())
+}
+
+/// The most bytes of files that go with a command; in its request they take a third more.
+const CARRIED: usize = 64 * 1024;
+
+/// The program's files, if nothing else goes in and they can go with a command.
+pub(super) fn carried(guest: &impl Guest, execution: &Execution) -> Option<Vec<Carried>> {
+    if !guest.carries_files() || !execution.uploads.is_empty() {
+        return None;
+    }
+    let files = execution.program.files.iter();
+    let files = files.map(|file| match &file.content {
+        Content::Bytes(bytes) => Some(Carried {
+            path: file.remote.clone(),
+            content: bytes.clone(),
+            executable: file.executable,
+        }),
+        Content::Host(_) => None,
+    });
+    let files: Vec<_> = files.collect::<Option<_>>()?;
+    fit(&files).then_some(files)
+}
+
+/// Whether so much can go with a command.
+pub(super) fn fit(files: &[Carried]) -> bool {
+    files.iter().map(|file| file.content.len()).sum::<usize>() <= CARRIED
+}
+
+/// Writes files that did not go with a command.
+pub(super) async fn write_all(
+    guest: &impl Guest,
+    user: Option<&str>,
+    files: Vec<Carried>,
+) -> Result<(), TransferError> {
+    for file in files {
+        let content = Input::Bytes(file.content);
+        write(guest, &file.path, user, content, file.executable).await?;
     }
     Ok(())
 }

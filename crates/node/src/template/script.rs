@@ -99,6 +99,7 @@ async fn follow(
         user: Some("root".to_owned()),
         stdin: false,
         forked: false,
+        files: Vec::new(),
     };
     let (mut events, control) = guest.start(&command).await?;
     loop {

@@ -63,6 +63,27 @@ pub struct StartRequest {
     /// Whether its standard input is a pipe; absent means yes, `false` means `/dev/null`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<bool>,
+    /// Files that are there before it starts, of the user who runs it. SoulBox's own: what runs code sends the
+    /// code along, and saves a request.
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "is_default"
+    )]
+    pub files: Vec<StartFile>,
+}
+
+/// A file that comes with a start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartFile {
+    /// Where it goes, as in `POST /files`.
+    pub path: String,
+    /// What it holds.
+    #[serde(default, with = "super::json::base64")]
+    pub data: Vec<u8>,
+    /// Whether it is a program.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub executable: bool,
 }
 
 /// Names one process: exactly one of the two.
