@@ -110,6 +110,11 @@ impl AgentGuest for Inside {
         Some(&self.variables)
     }
 
+    fn takes_files(&self) -> bool {
+        // As for an engine's own sandboxes: it was made for this run.
+        true
+    }
+
     async fn before_fork(&self) {
         self.live.supply_one().await;
     }
