@@ -23,6 +23,9 @@ use std::path::Path;
 use std::rc::Rc;
 use tokio::io::unix::AsyncFd;
 
+/// The language and the encoding of text, unless the request or `/init` says otherwise.
+const LANG: &str = "C.UTF-8";
+
 /// Where programs are looked for, unless the request or `/init` says otherwise.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -178,6 +181,7 @@ pub(crate) fn own_variables(account: &Account) -> impl Iterator<Item = (String, 
         ("HOME", &account.home),
         ("USER", &account.name),
         ("LOGNAME", &account.name),
+        ("LANG", LANG),
     ];
     own.map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into_iter()

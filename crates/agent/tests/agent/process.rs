@@ -70,6 +70,7 @@ fn environment_and_directory_are_the_requests() {
         "BOTH=own",
         "GLOBAL=g",
         "HOME=/elsewhere",
+        "LANG=C.UTF-8",
         &logname,
         "OWN=o",
         &path,
