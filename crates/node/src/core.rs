@@ -1,10 +1,13 @@
 //! What creates need, shared by those who ask and by the refilling of the pools.
 
 mod adopt;
+mod defaults;
 mod keep;
 mod make;
+mod places;
+mod waiting;
 
-pub(crate) use make::Waiting;
+pub(crate) use waiting::Waiting;
 
 use crate::calm::Calm;
 use crate::ceiling::{Machine, Promise, Promises};
@@ -21,6 +24,7 @@ use crate::storage::{Choice, Room, StorageError};
 use crate::tree_source::{self, TreeSource};
 use crate::workplace::Workplace;
 use crate::zygotes::Zygotes;
+use places::{Making, Places};
 use soulbox_model::{Limits, NetworkMode};
 use soulbox_runtime::native::driver::Held;
 use soulbox_runtime::native::rights;
@@ -46,6 +50,7 @@ pub(crate) struct Core {
     storage: Arc<Choice>,
     pub(crate) creates: Semaphore,
     pub(crate) calm: Calm,
+    pub(crate) places: Places,
     trees: TreeSource,
     pub(crate) zygotes: Zygotes,
     internet: OnceCell<Internet>,
@@ -154,6 +159,7 @@ impl Core {
             storage,
             creates,
             calm,
+            places: Places::default(),
             trees,
             zygotes: Zygotes::default(),
             internet: OnceCell::new(),
@@ -185,6 +191,18 @@ impl Core {
         self.internet
             .get_or_try_init(|| Internet::start(&self.settings))
             .await
+    }
+
+    /// Waits until something may be made that will only wait.
+    pub(crate) async fn rest(&self) -> Making<'_> {
+        loop {
+            self.places.come().await;
+            self.calm.come().await;
+            let making = self.places.begin();
+            if !self.places.are_lacking() {
+                return making;
+            }
+        }
     }
 
     /// Promises a sandbox its memory.

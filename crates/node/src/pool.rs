@@ -73,6 +73,13 @@ impl<T: Send + 'static> Pool<T> {
         taken
     }
 
+    /// Takes one that nobody asked for, the oldest.
+    pub fn give_way(&self) -> Option<T> {
+        let given = self.state().ready.pop_front();
+        self.changed.notify_waiters();
+        given
+    }
+
     /// How full it is.
     pub fn level(&self) -> Level {
         let state = self.state();

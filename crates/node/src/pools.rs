@@ -8,9 +8,10 @@
 //! | parked | everything | hand out |
 //!
 //! A kind is one team's, of one build of a template: what waits of a build that was replaced goes. One is
-//! made at a time, while nobody waits ([`crate::calm`]). Nothing in them holds a token, metadata or environment, and nothing that was used comes back.
+//! made at a time, while nobody waits ([`crate::calm`]), and ends when somebody lacks its place ([`Pools::place`]). Nothing in them holds a token, metadata or environment, and nothing that was used comes back.
 
 mod follow;
+mod give_way;
 mod kind;
 
 pub use kind::KindKey;
@@ -20,7 +21,6 @@ use crate::core::{Core, Waiting};
 use crate::pool::{Level, Pool};
 use crate::zygotes::{Loaded, Script};
 use soulbox_model::{SandboxSpec, TeamId};
-use soulbox_wire::spawner::Network;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -107,8 +107,7 @@ impl Pools {
             let (core, turn) = (Arc::clone(&core), Arc::clone(&turn));
             async move {
                 let _turn = turn.acquire().await;
-                core.calm.come().await;
-                core.make_slot(Network::None).await
+                core.make_slot_ready().await
             }
         });
         lock(&pools.tasks).push(tokio::spawn(refill));

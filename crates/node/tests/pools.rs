@@ -4,8 +4,13 @@
 
 mod support;
 
-use soulbox_model::TeamId;
-use soulbox_node::{Birth, KindLevel, Node, Sandbox, Script};
+use soulbox_image::record::TemplateRecord;
+use soulbox_model::{ByteSize, SandboxSpec, TeamId, TemplateName};
+use soulbox_node::lease::{Holder, Lease, LeaseError, SLOTS, Table};
+use soulbox_node::template::TemplateStore;
+use soulbox_node::{Birth, CreateError, KindLevel, Node, Sandbox, Script};
+use soulbox_runtime::agent_client::{ProcessEvent, StartRequest};
+use std::sync::Arc;
 use std::time::Duration;
 use support::{Place, shell, spec};
 
@@ -113,6 +118,135 @@ async fn what_waits_is_one_teams_and_knows_nothing_of_those_before() {
     assert!(seen.ends_with("of-red\n"), "{seen}");
     for sandbox in [blue, second] {
         sandbox.destroy().await;
+    }
+    node.stop().await;
+}
+
+/// A table of slots of the test's own, in which only so many are free: those that it has taken in the table
+/// of the machine, so that nobody else has what bears their numbers.
+fn few_places(place: &Place, free: usize) -> Vec<Lease> {
+    let me = Holder::of(std::process::id()).unwrap();
+    let machine = Table::open(&place.settings(&[]).paths.machine_dir).unwrap();
+    let machine = Arc::new(machine);
+    let mut held: Vec<_> = (0..free).map(|_| machine.take(me, 0).unwrap()).collect();
+    let numbers: Vec<_> = held.iter().map(Lease::slot).collect();
+    let own = Arc::new(Table::open(&place.path("machine")).unwrap());
+    let all = (1..SLOTS).map(|_| own.take(me, 0).unwrap());
+    held.extend(all.filter(|lease| !numbers.contains(&lease.slot())));
+    held
+}
+
+fn waiting(node: &Node) -> usize {
+    node.pools().iter().map(|level| level.ready).sum()
+}
+
+#[tokio::test]
+async fn what_waits_gives_way_to_who_asks() {
+    let place = Place::new();
+    let held = few_places(&place, 5);
+    // One more than is needed, so that it is this bound that counts: three places.
+    let most = (SLOTS - 1 - 5 + 3).to_string();
+    let machine = place.path("machine");
+    let node = place
+        .node(&[
+            ("machine_dir", machine.to_str().unwrap()),
+            ("node.max_sandboxes", &most),
+            ("pool.parked", "2"),
+        ])
+        .await;
+    node.keep_ready(spec(&node), None, None);
+    node.pools_filled().await;
+    let mut all = vec![node.create(spec(&node)).await.unwrap()];
+    node.pools_filled().await;
+    assert_eq!(waiting(&node), 2, "all places are taken");
+    let mut other = spec(&node);
+    other.limits.memory = ByteSize(96 << 20);
+    let create = |spec: &SandboxSpec| node.create(spec.clone());
+    // Both at once, so that neither may take the place that the other one has made.
+    let (one, another) = tokio::join!(create(&other), create(&other));
+    all.extend([one.unwrap(), another.unwrap()]);
+    assert_eq!(waiting(&node), 0);
+    match create(&other).await.map(drop) {
+        Err(CreateError::Lease(LeaseError::Most { .. })) => {}
+        other => panic!("{other:?}"),
+    }
+    // What is free now is not taken by what would only wait.
+    all.remove(0).destroy().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(waiting(&node), 0);
+    all.push(create(&other).await.unwrap());
+    assert_eq!(shell(&all[0], "user", "echo here").await.stdout, "here\n");
+    for sandbox in all {
+        sandbox.destroy().await;
+    }
+    node.stop().await;
+    drop(held);
+}
+
+/// What a command prints that names no user, no directory and no variables.
+async fn printed(sandbox: &Sandbox, script: &str) -> String {
+    let request = StartRequest {
+        cmd: "/bin/sh".to_owned(),
+        args: vec!["-c".to_owned(), script.to_owned()],
+        ..StartRequest::default()
+    };
+    let mut process = sandbox.agent().start(&request).await.unwrap();
+    let mut stdout = String::new();
+    while let Some(event) = process.next().await.unwrap() {
+        if let ProcessEvent::Stdout(bytes) = event {
+            stdout += &String::from_utf8_lossy(&bytes);
+        }
+    }
+    stdout
+}
+
+#[tokio::test]
+async fn what_a_template_says_is_so_in_sandboxes_that_waited_and_in_others() {
+    let place = Place::new();
+    let look = "id -un; pwd; echo $A $B $LANG";
+    let plain = place.node(&[]).await;
+    let sandbox = plain.create(spec(&plain)).await.unwrap();
+    assert_eq!(printed(&sandbox, look).await, "user\n/home/user\nC.UTF-8\n");
+    sandbox.destroy().await;
+    plain.stop().await;
+    drop(plain);
+    drop(TemplateStore::new(&place.path("data")).get(&TemplateName::host()));
+    let directory = place.path("data/templates/host");
+    let mut record = TemplateRecord::read(&directory).unwrap();
+    record.user = "root".to_owned();
+    record.workdir = Some("/var/tmp".into());
+    let env = [("A", "of-the-template"), ("B", "of-the-template")];
+    record.env = env
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    std::fs::remove_file(directory.join("template.json")).unwrap();
+    record.write(&directory).unwrap();
+    let node = place.node(&[("pool.parked", "1")]).await;
+    let birth = |own: &[&str]| Birth {
+        variables: own
+            .iter()
+            .map(|own| ("B".to_owned(), (*own).to_owned()))
+            .collect(),
+        ..Birth::default()
+    };
+    for own in [&[][..], &["own"]] {
+        let expected = match own {
+            [] => "root\n/var/tmp\nof-the-template of-the-template C.UTF-8\n",
+            _ => "root\n/var/tmp\nof-the-template own C.UTF-8\n",
+        };
+        let cold = node.create_as(spec(&node), birth(own)).await.unwrap();
+        assert_eq!(printed(&cold, look).await, expected);
+        cold.destroy().await;
+    }
+    node.keep_ready(spec(&node), None, None);
+    for (taken, own) in [(1, &[][..]), (2, &["own"])] {
+        node.pools_filled().await;
+        let parked = node.create_as(spec(&node), birth(own)).await.unwrap();
+        assert_eq!(node.kinds()[0].level.taken, taken);
+        let b = own.first().unwrap_or(&"of-the-template");
+        let expected = format!("root\n/var/tmp\nof-the-template {b} C.UTF-8\n");
+        assert_eq!(printed(&parked, look).await, expected);
+        parked.destroy().await;
     }
     node.stop().await;
 }

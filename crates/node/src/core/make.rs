@@ -1,7 +1,8 @@
 //! Making sandboxes, and giving them to those who ask.
 
-use super::Core;
 use super::keep::{Keep, Layer};
+use super::waiting::Waiting;
+use super::{Core, defaults};
 use crate::ceiling::Promise;
 use crate::keeper::Spawner;
 use crate::limits::cgroup_limits;
@@ -21,46 +22,10 @@ use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{Made, Slot};
 use soulbox_wire::envd::http::InitRequest;
 use soulbox_wire::spawner::{Create, GuestMount, Network, StopAt};
-use std::collections::BTreeMap;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
-
-/// A slot that waits, with whatever was made in it so far.
-pub(crate) struct Waiting {
-    pub(super) slot: Slot,
-    /// The host uid that will own the user namespace of what is made in it.
-    pub(super) owner: u32,
-    pub(super) made: Made,
-    pub(super) socket: PathBuf,
-    /// What every process in it is told.
-    pub(super) environment: BTreeMap<String, String>,
-    /// Keeps the trees from being removed.
-    pub(super) template: Option<Arc<Template>>,
-    /// Takes what the slot holds until all of it is given back.
-    pub(super) layer: Layer,
-    pub(super) gauge: Gauge,
-    /// Whose copies may join it.
-    pub(super) zygote: Option<Arc<Zygote>>,
-    /// Whether one waits in it.
-    pub(crate) ahead: bool,
-}
-
-impl Waiting {
-    /// Whether it still is there, and what was asked for now would be made of the same trees.
-    fn is_current(&self) -> bool {
-        let template = self.template.as_ref();
-        !self.slot.is_gone() && template.is_none_or(|template| template.is_current())
-    }
-
-    /// The way of its zygote's copies into it, once it runs.
-    pub(crate) fn supplier(&self, core: &Core) -> Option<Supplier> {
-        let zygote = self.zygote.clone()?;
-        let agent = AgentClient::with_limits(self.socket.clone(), (&core.settings.agent).into());
-        Some(Supplier::new(agent, self.slot.joiner(), zygote, self.ahead))
-    }
-}
 
 impl Core {
     /// Takes the readiest thing that fits from the pools and makes the rest.
@@ -100,7 +65,11 @@ impl Core {
             (NetworkMode::None, None) => take_current(&pools.slots),
             _ => None,
         };
-        self.make(slot, spec, zygote, StopAt::Running).await
+        let slot = match slot {
+            Some(slot) => slot,
+            None => pools.place(self).await?,
+        };
+        self.make(Some(slot), spec, zygote, StopAt::Running).await
     }
 
     /// The build of a template that new sandboxes are made of.
@@ -138,14 +107,21 @@ impl Core {
         }
     }
 
-    /// Makes a slot's network namespace and cgroups.
-    pub(crate) async fn make_slot(&self, network: Network) -> Result<Waiting, CreateError> {
-        let mut waiting = self.open_slot().await?;
-        waiting.made = waiting.slot.prepare(network).await?;
-        Ok(waiting)
+    /// Makes the network namespace and cgroups of a slot that waits, once nobody else waits for anything.
+    pub(crate) async fn make_slot_ready(&self) -> Result<Waiting, CreateError> {
+        loop {
+            let _making = self.rest().await;
+            let mut waiting = self.open_slot().await?;
+            waiting.made = waiting.slot.prepare(Network::None).await?;
+            if !self.places.are_lacking() {
+                return Ok(waiting);
+            }
+            waiting.end().await;
+        }
     }
 
-    async fn open_slot(&self) -> Result<Waiting, CreateError> {
+    /// Takes a slot that has nothing yet.
+    pub(crate) async fn open_slot(&self) -> Result<Waiting, CreateError> {
         let spawner = self.keeper.get().await.map_err(Box::new)?;
         self.open_slot_of(&spawner)
     }
@@ -174,7 +150,8 @@ impl Core {
             owner: owner::of_slot(number),
             made: Made::default(),
             socket,
-            environment: BTreeMap::new(),
+            init: InitRequest::default(),
+            told: false,
             template: None,
             layer: held,
             gauge: Gauge::FileSystem,
@@ -204,6 +181,7 @@ impl Core {
             Some(slot) => slot,
             None => self.open_slot().await?,
         };
+        waiting.init = defaults::of(&template.record);
         if let Some(zygote) = zygote {
             waiting.owner = zygote.owner();
             waiting.zygote = Some(zygote);
@@ -213,7 +191,7 @@ impl Core {
         {
             mounts.push(trusted.mount);
             trees.push(trusted.tree);
-            waiting.environment = trusted.environment;
+            defaults::add(&mut waiting.init, trusted.environment);
         }
         let kept = self.lasting.then(|| template.copy_lock()).transpose();
         let kept = kept.map_err(|source| TreeError::Hold {
@@ -277,7 +255,8 @@ impl Core {
             mut slot,
             made,
             socket,
-            mut environment,
+            mut init,
+            told,
             template,
             gauge,
             layer,
@@ -297,17 +276,13 @@ impl Core {
             team: _,
             script: _,
         } = birth;
-        environment.extend(variables);
+        let told = told && variables.is_empty();
+        defaults::add(&mut init, variables);
         let variables = async {
-            if environment.is_empty() {
+            if told || init == InitRequest::default() {
                 return Ok(());
             }
-            let env_vars = Some(environment);
-            let request = InitRequest {
-                env_vars,
-                ..InitRequest::default()
-            };
-            agent.init(&request).await
+            agent.init(&init).await
         };
         let mut note = Note::new(id.clone(), spec.template.clone());
         if self.lasting {

@@ -172,15 +172,27 @@ async fn make_ready(
     copies: Option<&Copies>,
     stop_at: StopAt,
 ) -> Result<Waiting, CreateError> {
-    core.calm.come().await;
-    let zygote = core.zygote(spec, copies).await?;
-    let mut waiting = core.make(None, spec, zygote, stop_at).await?;
-    if stop_at == StopAt::Running
-        && let Err(error) = waiting.supply_ahead(core).await
-    {
+    loop {
+        let _making = core.rest().await;
+        let zygote = core.zygote(spec, copies).await?;
+        let mut waiting = core.make(None, spec, zygote, stop_at).await?;
+        if stop_at == StopAt::Running {
+            complete(core, &mut waiting).await?;
+        }
+        if !core.places.are_lacking() {
+            return Ok(waiting);
+        }
+        waiting.end().await;
+    }
+}
+
+/// Does for one that runs what can be done before it is asked for.
+async fn complete(core: &Core, waiting: &mut Waiting) -> Result<(), CreateError> {
+    waiting.tell(core).await?;
+    if let Err(error) = waiting.supply_ahead(core).await {
         // It serves without: an interpreter then starts when it is needed.
         let error = &error as &dyn std::error::Error;
         tracing::debug!(error, "no copy of a zygote waits in a parked sandbox");
     }
-    Ok(waiting)
+    Ok(())
 }
