@@ -6,7 +6,7 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use soulbox_syscall::passing;
 use soulbox_wire::connect::{FrameReader, RpcError, encode_frame};
 use soulbox_wire::supply::{Event, MAX_MESSAGE, PREFACE, Request};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -44,6 +44,29 @@ impl AgentClient {
     /// # Errors
     /// The agent cannot be reached, or only through a server.
     pub async fn supplies(&self, ahead: u32) -> Result<Supplies, AgentError> {
+        match self.ask_supplies(&Request::Open { ahead }).await? {
+            (supplies, Event::Opened) => Ok(supplies),
+            _ => Err(AgentError::Protocol("it asks too early".to_owned())),
+        }
+    }
+
+    /// Has the agent start a process of Node.js that waits for a script, and waits until that one does.
+    /// `variables`: what every process of the sandbox is going to be told, as far as it is known.
+    ///
+    /// # Errors
+    /// The agent cannot be reached, or only through a server, or it cannot start one.
+    pub async fn ready(&self, variables: BTreeMap<String, String>) -> Result<(), AgentError> {
+        match self.ask_supplies(&Request::Ready { variables }).await? {
+            (_, Event::Waits) => Ok(()),
+            (_, Event::Lacks { error }) => Err(error.into()),
+            _ => Err(AgentError::Protocol(
+                "it was asked for a process".to_owned(),
+            )),
+        }
+    }
+
+    /// Opens the connection with a first request; gives the answer.
+    async fn ask_supplies(&self, request: &Request) -> Result<(Supplies, Event), AgentError> {
         let Stream::Unix(stream) = self.pool.dial(&self.limits).await? else {
             // Sockets cannot be handed over any other way.
             let message = "supplies need the agent's own socket";
@@ -54,17 +77,15 @@ impl AgentClient {
             reader: FrameReader::new(MAX_MESSAGE),
             piece: vec![0; PIECE],
         };
-        let open = frame(&Request::Open { ahead })?;
+        let open = frame(request)?;
         let first = [PREFACE, &open].concat();
         let mut supplies = supplies;
         supplies.write(&first, None).await.map_err(broken)?;
         let limit = self.limits.header;
         let opened = tokio::time::timeout(limit, supplies.next_event()).await;
         let what = "open the connection for supplies";
-        match opened.map_err(|_| AgentError::Timeout { what, limit })?? {
-            Event::Opened => Ok(supplies),
-            Event::Want { .. } => Err(AgentError::Protocol("it asks too early".to_owned())),
-        }
+        let event = opened.map_err(|_| AgentError::Timeout { what, limit })??;
+        Ok((supplies, event))
     }
 }
 
@@ -88,7 +109,9 @@ impl Supplies {
                 groups,
                 directory,
             }),
-            Event::Opened => Err(AgentError::Protocol("it is open already".to_owned())),
+            _ => Err(AgentError::Protocol(
+                "it answers what was not asked".to_owned(),
+            )),
         }
     }
 

@@ -20,6 +20,7 @@
 //! | `process.Process` | `process` |
 //! | commands whose output the host keeps | `commands` |
 //! | copies of the host's zygote, and whether they fit still | `supply`, `packages` |
+//! | a process of Node.js that waits for a script | `ready` |
 //! | `filesystem.Filesystem` | `filesystem`, `watch` |
 //! | `/files`, `/files/compose` | `files` |
 //! | contexts of code, on the virtual port 49999 | `kernels` |
@@ -42,6 +43,7 @@ mod packages;
 mod path;
 mod process;
 mod random;
+mod ready;
 mod reply;
 mod request;
 mod route;

@@ -5,6 +5,7 @@ use crate::commands::kept::Kept;
 use crate::kernels::table::Kernels;
 use crate::process::oom_score::OomScore;
 use crate::process::table::Table;
+use crate::ready::Ready;
 use crate::supply::Supply;
 use crate::usage::CpuSample;
 use crate::watch::kept::Watchers;
@@ -48,6 +49,8 @@ pub(crate) struct Agent {
     /// There from its first use on.
     kernels: OnceCell<Box<Kernels>>,
     pub(crate) supply: Supply,
+    /// What waits for a script.
+    pub(crate) ready: RefCell<Option<Ready>>,
     /// For telling how busy the CPUs were since the last question.
     pub(crate) cpu: Cell<CpuSample>,
     /// `/dev/null`, the standard input of processes that want none.
@@ -69,6 +72,7 @@ impl Agent {
             watchers: Watchers::default(),
             kernels: OnceCell::new(),
             supply: Supply::default(),
+            ready: RefCell::default(),
             cpu: Cell::default(),
             null,
             open_files,

@@ -6,6 +6,7 @@ use crate::account::Account;
 use crate::framed::{self, Frames};
 use crate::limits;
 use crate::packages;
+use crate::ready;
 use crate::state::Agent;
 use rustix::fd::OwnedFd;
 use rustix::net::RecvFlags;
@@ -230,6 +231,16 @@ fn act(agent: &Rc<Agent>, wants: &Rc<Wants>, request: &Request, file: Option<Own
                 let (agent, wants) = (Rc::clone(agent), Rc::clone(wants));
                 tokio::task::spawn_local(async move { ask_ahead(&agent, &wants).await });
             }
+        }
+        Request::Ready { variables } => {
+            let (agent, wants, variables) = (Rc::clone(agent), Rc::clone(wants), variables.clone());
+            tokio::task::spawn_local(async move {
+                let event = match ready::begin(&agent, &variables).await {
+                    Ok(()) => Event::Waits,
+                    Err(error) => Event::Lacks { error },
+                };
+                wants.tell(&event);
+            });
         }
         Request::Supplied { call, pid } => {
             let answer = wants.calls.borrow_mut().remove(call);

@@ -36,9 +36,9 @@ use soulbox_model::{
 };
 use soulbox_node::execute::{
     About, BuildPlace, ExecuteError, Execution, GuestError, Outcome, Report, Returned, Sink,
-    collect, execute, needs_packages,
+    collect, execute, script_of,
 };
-use soulbox_node::{Birth, Script, Usage};
+use soulbox_node::{Birth, Usage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -228,9 +228,7 @@ impl Control {
         let asked = request.sandbox();
         let mut birth = Birth {
             team: Some(team.clone()),
-            script: Some(Script {
-                packages: needs_packages(&request.execution.program),
-            }),
+            script: Some(script_of(&request.execution.program)),
             ..Birth::default()
         };
         let record = self.record(team.clone(), birth.id.clone(), &asked);

@@ -42,7 +42,7 @@ pub use agent_guest::AgentGuest;
 pub use build::{BuildPlace, BuiltFile};
 pub use collect::collect;
 pub use guest::{Carried, Command, Control, End, Event, Events, Guest, GuestError};
-pub use imports::{needs_packages, python_imports};
+pub use imports::{python_imports, script_of};
 pub use outcome::{Outcome, Stage};
 pub use output::{Capture, Channel, Sink};
 pub use program::{Program, ProgramError};
@@ -277,7 +277,7 @@ fn command(execution: &Execution, words: Vec<String>, workdir: Option<&str>) -> 
         workdir: workdir.map(str::to_owned),
         user: execution.user.clone(),
         stdin: false,
-        forked: execution.program.language.name == "python",
+        forked: matches!(execution.program.language.name, "python" | "javascript"),
         files: Vec::new(),
     }
 }

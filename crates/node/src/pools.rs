@@ -145,9 +145,10 @@ impl Pools {
     }
 
     /// Somebody asks for a sandbox: notes it, and gives the kinds that it can be taken from, the best first.
-    /// Those of a team come before those that are anybody's. What nobody has asked for before is a kind
+    /// Those of a team come before those that are anybody's; one in which a Python waits is better than none for
+    /// who wants a Node.js. What nobody has asked for before is a kind
     /// from now on if the settings allow it.
-    pub(crate) fn asked(&self, core: &Arc<Core>, asked: &Asked<'_>) -> [Option<Arc<Kind>>; 2] {
+    pub(crate) fn asked(&self, core: &Arc<Core>, asked: &Asked<'_>) -> [Option<Arc<Kind>>; 3] {
         let mut kinds = lock(&self.kinds);
         let lowers = core.may_connect();
         let of = |kinds: &[Arc<Kind>], team: Option<&TeamId>, joined| {
@@ -156,6 +157,10 @@ impl Pools {
                 .cloned()
         };
         let mut own = of(&kinds, asked.team, asked.joined);
+        let others = match asked.joined {
+            Some(Loaded::JavaScript) => of(&kinds, asked.team, Some(Loaded::Plain)),
+            _ => None,
+        };
         let anybodys = match asked.team {
             Some(_) => of(&kinds, None, None),
             None => None,
@@ -179,7 +184,7 @@ impl Pools {
         if let Some(kind) = counts {
             lock(&kind.demand).arrive(self.now());
         }
-        [own, anybodys]
+        [own, others, anybodys]
     }
 
     /// Begins a kind. It takes the place of the one of an older build, with all that is known of the demand,

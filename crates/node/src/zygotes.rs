@@ -60,6 +60,9 @@ pub enum Loaded {
     Packages,
     /// These, and the Python kernel.
     Kernel,
+    /// Node.js. Its process is no copy of a zygote, which V8's threads do not allow: each sandbox starts its
+    /// own while it waits.
+    JavaScript,
 }
 
 impl Loaded {
@@ -69,25 +72,34 @@ impl Loaded {
             Self::Plain => "plain",
             Self::Packages => "packages",
             Self::Kernel => "kernel",
+            Self::JavaScript => "javascript",
         }
     }
 
     /// What a template's zygote is to have loaded for a sandbox: for a script, one that imports packages
     /// or one that does not; else for contexts, where there are kernels.
-    pub(crate) fn wanted(recipe: &Recipe, script: Option<Script>) -> Option<Self> {
-        match script {
-            Some(Script { packages: true }) if !recipe.preload.is_empty() => Some(Self::Packages),
-            Some(_) => Some(Self::Plain),
-            None => recipe.kernels.is_some().then_some(Self::Kernel),
+    pub(crate) fn wanted(recipe: Option<&Recipe>, script: Option<Script>) -> Option<Self> {
+        match (script, recipe) {
+            (Some(Script::JavaScript), _) => Some(Self::JavaScript),
+            (Some(Script::Packages), Some(recipe)) if !recipe.preload.is_empty() => {
+                Some(Self::Packages)
+            }
+            (Some(_), Some(_)) => Some(Self::Plain),
+            (None, Some(recipe)) => recipe.kernels.is_some().then_some(Self::Kernel),
+            (_, None) => None,
         }
     }
 }
 
 /// A script that a sandbox is made to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Script {
-    /// Whether it imports what Python does not come with.
-    pub packages: bool,
+pub enum Script {
+    /// One that needs no more than an interpreter, if that.
+    Plain,
+    /// One that imports what Python does not come with.
+    Packages,
+    /// One that Node.js runs.
+    JavaScript,
 }
 
 /// Whose zygote's copies are to join a sandbox, and what that one has loaded.
@@ -159,6 +171,9 @@ impl Zygotes {
         recipe: &Recipe,
     ) -> Option<Arc<Zygote>> {
         let settings = &core.settings().zygote;
+        if copies.loaded == Loaded::JavaScript {
+            return None;
+        }
         // Nobody else may give a zygote a uid of its own.
         if !settings.enabled || !core.may_connect() {
             return None;
@@ -396,13 +411,19 @@ mod tests {
     #[test]
     fn a_zygote_has_loaded_what_its_copies_are_for_and_not_more() {
         let full = recipe(true, &["numpy", "pandas"]);
-        let script = |packages| Some(Script { packages });
-        assert_eq!(Loaded::wanted(&full, None), Some(Loaded::Kernel));
-        assert_eq!(Loaded::wanted(&full, script(true)), Some(Loaded::Packages));
-        assert_eq!(Loaded::wanted(&full, script(false)), Some(Loaded::Plain));
+        let (plain, packages) = (Some(Script::Plain), Some(Script::Packages));
+        let wanted = |recipe: &Recipe, script| Loaded::wanted(Some(recipe), script);
+        assert_eq!(wanted(&full, None), Some(Loaded::Kernel));
+        assert_eq!(wanted(&full, packages), Some(Loaded::Packages));
+        assert_eq!(wanted(&full, plain), Some(Loaded::Plain));
         let bare = recipe(false, &[]);
-        assert_eq!(Loaded::wanted(&bare, None), None);
-        assert_eq!(Loaded::wanted(&bare, script(true)), Some(Loaded::Plain));
+        assert_eq!(wanted(&bare, None), None);
+        assert_eq!(wanted(&bare, packages), Some(Loaded::Plain));
+        // Whether there is a Node.js is found out by starting it.
+        let node = Some(Script::JavaScript);
+        assert_eq!(wanted(&bare, node), Some(Loaded::JavaScript));
+        assert_eq!(Loaded::wanted(None, node), Some(Loaded::JavaScript));
+        assert_eq!(Loaded::wanted(None, plain), None);
 
         let words = |loaded| command(&full, loaded).join(" ");
         let plain = words(Loaded::Plain);

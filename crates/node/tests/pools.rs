@@ -77,7 +77,7 @@ async fn there_is_no_more_than_the_memory_of_the_pools_holds() {
 async fn run_of(node: &Node, team: &str) -> Sandbox {
     let birth = Birth {
         team: Some(team.parse().unwrap()),
-        script: Some(Script { packages: false }),
+        script: Some(Script::Plain),
         variables: [("SECRET".to_owned(), format!("of-{team}"))].into(),
         ..Birth::default()
     };

@@ -31,7 +31,7 @@ async fn create(node: &Node) -> Sandbox {
 async fn create_for(node: &Node, team: &TeamId) -> Sandbox {
     let birth = Birth {
         team: Some(team.clone()),
-        script: Some(Script { packages: true }),
+        script: Some(Script::Packages),
         ..Birth::default()
     };
     node.create_as(spec(node), birth).await.unwrap()
@@ -139,7 +139,7 @@ async fn a_script_runs_in_a_copy_as_in_a_program_of_its_own() {
 async fn a_parked_sandbox_has_a_copy_waiting() {
     let place = Place::new();
     let node = place.node(&[("pool.parked", "1")]).await;
-    let plain = Script { packages: false };
+    let plain = Script::Plain;
     node.keep_ready(spec(&node), Some(&TeamId::default_team()), Some(plain));
     node.pools_filled().await;
     let sandbox = create(&node).await;

@@ -1,5 +1,5 @@
-//! How the host supplies an agent with copies of its template's zygote: interpreters that are loaded
-//! already, each a process of the sandbox.
+//! How the host supplies an agent with interpreters that are loaded already, each a process of the
+//! sandbox: copies of its template's zygote, or one that the agent is to start itself and keep.
 //!
 //! One connection to the agent's socket. It begins with [`PREFACE`]; then both sides send frames
 //! (see [`crate::connect`]) with one JSON message each: the host [`Request`]s, the agent [`Event`]s.
@@ -9,6 +9,7 @@
 
 use crate::connect::RpcError;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The first bytes of a connection for supplies.
 pub const PREFACE: &[u8] = b"SUPPLIES 1\n";
@@ -24,6 +25,12 @@ pub enum Request {
     Open {
         /// 0 to [`MAX_AHEAD`].
         ahead: u32,
+    },
+    /// Start a process of Node.js that waits for a script, in place of [`Request::Open`]. It serves one
+    /// run at the most.
+    Ready {
+        /// What every process of the sandbox is going to be told, as far as it is known yet.
+        variables: BTreeMap<String, String>,
     },
     /// The answer to [`Event::Want`]: a process joined the sandbox, as a child of the agent. Its
     /// control socket comes along.
@@ -59,6 +66,13 @@ impl Request {
 pub enum Event {
     /// The answer to [`Request::Open`]: from now on it asks here.
     Opened,
+    /// The answer to [`Request::Ready`]: it waits.
+    Waits,
+    /// The answer to [`Request::Ready`]: there is none; programs are started when they are run.
+    Lacks {
+        /// Why.
+        error: RpcError,
+    },
     /// It wants a process.
     Want {
         /// A number that the agent has not used on this connection.

@@ -26,11 +26,14 @@ use tokio::net::UnixStream;
 /// input, output and error beside the first byte.
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "script")]
-struct Script<'a> {
-    path: &'a str,
-    argv: &'a [String],
-    env: &'a BTreeMap<String, String>,
-    cwd: &'a str,
+pub(crate) struct Script<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) argv: &'a [String],
+    pub(crate) env: &'a BTreeMap<String, String>,
+    pub(crate) cwd: &'a str,
+    /// Whether its standard input is wanted, where that is not passed along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stdin: Option<bool>,
 }
 
 /// Whether an interpreter's copy can stand in for the program of `config`: a script with its
@@ -63,6 +66,7 @@ pub(crate) async fn enter(
         argv: config.args.get(1..).unwrap_or_default(),
         env: &variables,
         cwd: &directory.to_string_lossy(),
+        stdin: None,
     };
     let sent = tell(&forked, &script, [stdin, ends.stdout.as_fd(), stderr]).await;
     sent.map_err(|error| {
@@ -95,9 +99,14 @@ pub(crate) async fn hear_end(process: Rc<Process>, control: UnixStream) {
     let Some(frame) = supply::read_frame(&control, MAX_ENDED).await else {
         return;
     };
-    if let Ok(Ended { status }) = serde_json::from_slice(&frame)
-        && !process.ended()
-    {
+    if let Ok(Ended { status }) = serde_json::from_slice(&frame) {
+        end_early(&process, status);
+    }
+}
+
+/// Notes an end that was told before Linux tells it.
+pub(crate) fn end_early(process: &Process, status: u8) {
+    if !process.ended() {
         process.end.set(Some(End::Exited(status.into())));
         process.changed.notify_one();
     }
@@ -105,7 +114,7 @@ pub(crate) async fn hear_end(process: Rc<Process>, control: UnixStream) {
 
 /// A program that cannot be started there tells it as its own start does; one that runs already could
 /// not any more.
-fn check_directory(path: &CStr) -> Result<(), RpcError> {
+pub(crate) fn check_directory(path: &CStr) -> Result<(), RpcError> {
     let path = Path::new(OsStr::from_bytes(path.to_bytes()));
     match path.is_dir() {
         true => Ok(()),

@@ -182,7 +182,7 @@ fn internal(process: &Process, what: &str) -> RpcError {
     )
 }
 
-async fn write_all(channel: &Channel, mut bytes: &[u8]) -> Result<(), Errno> {
+pub(crate) async fn write_all(channel: &Channel, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match rustix::io::write(channel.get_ref(), bytes) {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),

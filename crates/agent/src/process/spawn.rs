@@ -46,11 +46,11 @@ pub(crate) struct Spawned {
 }
 
 /// The process's ends of what connects it with the agent.
-pub(super) struct ChildEnds {
-    pub(super) stdin: Option<OwnedFd>,
-    pub(super) stdout: OwnedFd,
+pub(crate) struct ChildEnds {
+    pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdout: OwnedFd,
     /// Absent on a terminal, which is all three.
-    pub(super) stderr: Option<OwnedFd>,
+    pub(crate) stderr: Option<OwnedFd>,
 }
 
 /// Starts the program of `config` as `account`.
@@ -147,7 +147,7 @@ pub(crate) fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, RpcError> {
     })
 }
 
-pub(super) fn working_directory(
+pub(crate) fn working_directory(
     agent: &Agent,
     account: &Account,
     wanted: Option<&str>,
@@ -163,7 +163,7 @@ pub(super) fn working_directory(
 }
 
 /// Variables, the later of these counting more: ours, the sandbox's, the request's.
-pub(super) fn environment(
+pub(crate) fn environment(
     agent: &Agent,
     account: &Account,
     wanted: &BTreeMap<String, String>,
@@ -213,7 +213,7 @@ pub(crate) fn candidates(command: &str, search: &str) -> Result<Vec<CString>, Rp
         .collect()
 }
 
-pub(super) fn wire_up(
+pub(crate) fn wire_up(
     account: &Account,
     wiring: Wiring,
 ) -> Result<(ChildEnds, Input, Outputs), RpcError> {

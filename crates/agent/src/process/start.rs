@@ -10,8 +10,9 @@ use crate::process::enter;
 use crate::process::output::Outputs;
 use crate::process::pump;
 use crate::process::record::Process;
-use crate::process::spawn::{Wiring, spawn};
+use crate::process::spawn::{Spawned, Wiring, spawn};
 use crate::process::subscription::{Events, Subscription};
+use crate::ready;
 use crate::reply::{Body, Failure};
 use crate::rpc::Call;
 use crate::state::Agent;
@@ -19,6 +20,8 @@ use crate::stream::FrameStream;
 use soulbox_wire::connect::{Code, RpcError};
 use soulbox_wire::envd::process::{ProcessConfig, PtySize, StartFile, StartRequest};
 use std::rc::Rc;
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe::Receiver;
 use tokio::time::Instant;
 
 /// The size of a terminal whose request names none.
@@ -73,12 +76,15 @@ async fn launch_forked<'a>(
     if !agent.processes.has_room() {
         return Err(launch);
     }
-    let Some(forked) = agent.supply.take(&account).await else {
-        return Err(launch);
+    let entered = match ready::is_program(&launch.config.cmd) {
+        true => {
+            let entered = ready::enter(agent, &account, &launch.config, launch.wiring).await;
+            entered.map(|(spawned, said)| (spawned, Said::Waiting(said)))
+        }
+        false => enter_copy(agent, &account, &launch).await,
     };
-    let entered = enter::enter(agent, &account, &launch.config, launch.wiring, forked).await;
-    // Nothing of it has run when this fails.
-    let Ok((spawned, control)) = entered else {
+    // Nothing of it has run when there is none.
+    let Some((spawned, said)) = entered else {
         return Err(launch);
     };
     let process = Rc::new(Process::new(
@@ -89,7 +95,11 @@ async fn launch_forked<'a>(
         launch.recorded,
     ));
     agent.processes.insert(Rc::clone(&process));
-    tokio::task::spawn_local(enter::hear_end(Rc::clone(&process), control));
+    let ended = Rc::clone(&process);
+    match said {
+        Said::Copy(control) => tokio::task::spawn_local(enter::hear_end(ended, control)),
+        Said::Waiting(pipe) => tokio::task::spawn_local(ready::hear_end(ended, pipe)),
+    };
     Ok((process, spawned.outputs))
 }
 
@@ -117,6 +127,25 @@ fn write_file(agent: &Agent, account: &Account, file: &StartFile) -> Result<(), 
         saving.mark_executable()?;
     }
     saving.finish()
+}
+
+/// Where an interpreter says that its script is over.
+enum Said {
+    /// A copy of the host's zygote.
+    Copy(UnixStream),
+    /// One that waited.
+    Waiting(Receiver),
+}
+
+async fn enter_copy(
+    agent: &Agent,
+    account: &Account,
+    launch: &Launch<'_>,
+) -> Option<(Spawned, Said)> {
+    let copy = agent.supply.take(account).await?;
+    let entered = enter::enter(agent, account, &launch.config, launch.wiring, copy).await;
+    let (spawned, control) = entered.ok()?;
+    Some((spawned, Said::Copy(control)))
 }
 
 /// Starts a process and follows it. The call's time limit is the process's.

@@ -86,9 +86,11 @@ impl Core {
     /// a script is run in them. What Linux counts for the owner of a user namespace, those of one zygote
     /// share: for a sandbox that gets no copy that would be a price for nothing.
     pub(crate) fn joins(&self, template: &Template, script: Option<Script>) -> Option<Loaded> {
+        if !self.settings.zygote.enabled {
+            return None;
+        }
         let recipe = template.record.zygote.as_ref();
-        let recipe = recipe.filter(|_| self.settings.zygote.enabled && self.may_connect());
-        Loaded::wanted(recipe?, script)
+        Loaded::wanted(recipe.filter(|_| self.may_connect()), script)
     }
 
     /// The zygote that such copies are of, if there is one.

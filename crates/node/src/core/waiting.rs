@@ -6,7 +6,7 @@ use crate::node::CreateError;
 use crate::storage::Gauge;
 use crate::template::Template;
 use crate::zygotes::{Supplier, Zygote};
-use soulbox_runtime::agent_client::AgentClient;
+use soulbox_runtime::agent_client::{AgentClient, AgentError};
 use soulbox_runtime::native::driver::{Made, Slot};
 use soulbox_wire::envd::http::InitRequest;
 use std::path::PathBuf;
@@ -61,5 +61,12 @@ impl Waiting {
         let zygote = self.zygote.clone()?;
         let agent = AgentClient::with_limits(self.socket.clone(), (&core.settings.agent).into());
         Some(Supplier::new(agent, self.slot.joiner(), zygote, self.ahead))
+    }
+
+    /// Has the agent of a sandbox that runs start a Node.js that waits.
+    pub(crate) async fn start_ahead(&self, core: &Core) -> Result<(), AgentError> {
+        let agent = AgentClient::with_limits(self.socket.clone(), (&core.settings.agent).into());
+        let variables = self.init.env_vars.clone();
+        agent.ready(variables.unwrap_or_default()).await
     }
 }

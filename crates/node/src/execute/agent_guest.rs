@@ -61,7 +61,7 @@ impl<G: AgentGuest> Guest for G {
     }
 
     async fn start(&self, command: &Command) -> Result<(AgentEvents, AgentControl), GuestError> {
-        if command.forked {
+        if command.forked && command.words.first().is_some_and(|word| word != "node") {
             self.before_fork().await;
         }
         let mut command = command.clone();

@@ -2,12 +2,22 @@
 //! loaded when it begins. Nothing depends on it but speed: what was not foreseen is imported then.
 
 use crate::execute::program::{Content, Program};
+use crate::zygotes::Script;
 
 /// The most of the code that is looked at, in bytes. Imports come first.
 const LOOK: usize = 256 * 1024;
 
+/// What kind of script a program is, as far as that decides what a sandbox is to have loaded for it.
+pub fn script_of(program: &Program) -> Script {
+    match program.language.name {
+        "javascript" => Script::JavaScript,
+        _ if needs_packages(program) => Script::Packages,
+        _ => Script::Plain,
+    }
+}
+
 /// Whether a program in Python imports what Python does not come with. Its own modules do not count.
-pub fn needs_packages(program: &Program) -> bool {
+fn needs_packages(program: &Program) -> bool {
     if program.language.name != "python" {
         return false;
     }

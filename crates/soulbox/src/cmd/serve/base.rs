@@ -92,10 +92,7 @@ fn keep_ready(control: &Control) {
     let interpreter = control.template(INTERPRETER);
     let interpreter = interpreter.map(|template| (template, network, Some(team.clone()), None));
     let run = control.template_of_run(None);
-    let run = run.map(|template| {
-        let plain = Script { packages: false };
-        (template, NetworkMode::None, Some(team), Some(plain))
-    });
+    let run = run.map(|template| (template, NetworkMode::None, Some(team), Some(Script::Plain)));
     let kinds = [usual.ok(), interpreter.ok(), run.ok()];
     for (template, network, team, script) in kinds.into_iter().flatten() {
         let spec = SandboxSpec {
