@@ -92,6 +92,32 @@ fn every_language_runs_or_names_what_is_missing() {
 }
 
 #[test]
+fn a_program_is_compiled_once() {
+    if !has("gcc") {
+        return;
+    }
+    let soulbox = Soulbox::new();
+    let code = "#include <stdio.h>\nint main(int c, char **v) { puts(v[1]); }";
+    let run = |more: &[&str], argument: &str| {
+        let words = ["run", "--template", "host", "--json", "-l", "c", "-c", code];
+        let all = [&words[..], more, &["--", argument]].concat();
+        soulbox.run(all).expect_code(0).json()
+    };
+    let did = |run: &serde_json::Value, step: &str| {
+        let steps = run["phases"].as_array().expect("phases");
+        steps.iter().any(|done| done["step"] == step)
+    };
+    let first = run(&[], "one");
+    assert!(did(&first, "compile") && !did(&first, "cached"), "{first}");
+    let second = run(&[], "two");
+    assert_eq!(second["stdout"], "two\n");
+    assert!(did(&second, "cached") && !did(&second, "compile"), "{second}");
+    // What the host shares may be a part of what is compiled, and changes without a word.
+    let shared = run(&["--mount", &format!("{}:/shared", soulbox.path("").display())], "x");
+    assert!(did(&shared, "compile"), "{shared}");
+}
+
+#[test]
 fn the_language_follows_the_ending_or_the_first_line() {
     let soulbox = Soulbox::new();
     soulbox.file("a.pl", "print 'perl';");

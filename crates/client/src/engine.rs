@@ -10,11 +10,11 @@ use crate::way::Way;
 use bytes::Bytes;
 use soulbox_model::{
     AskedLimits, IdError, Isolation, Language, LanguageError, LimitError, Moment, NetworkMode,
-    SandboxId, SandboxSpec, TemplateName,
-};
+    SandboxId, SandboxSpec, TemplateName, TeamId};
+use soulbox_node::builds::Builds;
 use soulbox_node::execute::program::{Content, HOME, ProgramError, ProgramFile};
 use soulbox_node::execute::{
-    About, Channel, ExecuteError, Execution, Program, Report, Sink, collect, execute,
+    BuildPlace, About, Channel, ExecuteError, Execution, Program, Report, Sink, collect, execute,
 };
 use soulbox_node::template::TemplateStore;
 use soulbox_node::{Birth, CreateError, Deadline, Node, NodeError, Sandbox, Then};
@@ -75,6 +75,7 @@ pub enum EngineError {
 /// An engine and its sandboxes.
 pub(crate) struct Engine {
     node: Arc<Node>,
+    builds: Option<Arc<Builds>>,
     live: Mutex<BTreeMap<SandboxId, Arc<Live>>>,
 }
 
@@ -94,6 +95,7 @@ impl Engine {
     pub(crate) async fn start(settings: Arc<Settings>) -> Result<Arc<Self>, EngineError> {
         let node = Node::start(settings).await?;
         Ok(Arc::new(Self {
+            builds: Builds::of(node.settings()),
             node,
             live: Mutex::default(),
         }))
@@ -171,6 +173,9 @@ impl Engine {
 
     pub(crate) async fn stop(&self) {
         self.node.stop().await;
+        if let Some(builds) = &self.builds {
+            builds.settle().await;
+        }
     }
 
     fn table(&self) -> std::sync::MutexGuard<'_, BTreeMap<SandboxId, Arc<Live>>> {
@@ -179,7 +184,8 @@ impl Engine {
 
     /// Runs code in a sandbox of its own.
     pub(crate) async fn execute(self: &Arc<Self>, code: &Execute) -> Result<Running, EngineError> {
-        let job = self.job(code)?;
+        let mut job = self.job(code)?;
+        let builds = self.builds.clone();
         let birth = Birth {
             deadline: Some(Deadline {
                 left: job.execution.timeout.saturating_add(MARGIN),
@@ -191,6 +197,9 @@ impl Engine {
         let (events, receiver) = mpsc::channel(WAITING);
         let node = Arc::clone(&self.node);
         tokio::spawn(async move {
+            if let Some(builds) = &builds {
+                job.execution.builds = BuildPlace::of(builds, &TeamId::default_team(), &sandbox);
+            }
             let told = job.run(&node, &sandbox, &events).await;
             // Whoever asked may be gone.
             let _ = events.send(told.map_err(ClientError::from)).await;

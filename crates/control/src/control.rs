@@ -20,7 +20,7 @@ use soulbox_model::{
     EndCause, Event, EventKind, Moment, SandboxEnd, SandboxId, SandboxRecord, SandboxState, TeamId,
     TemplateName,
 };
-use soulbox_node::builds::{BuildBounds, Builds};
+use soulbox_node::builds::Builds;
 use soulbox_node::template::TemplateStore;
 use soulbox_node::{KindLevel, Node};
 use soulbox_settings::Settings;
@@ -107,14 +107,8 @@ impl Control {
             execute.queue as usize,
             execute.queue_wait,
         );
-        let bounds = BuildBounds {
-            team: execute.builds.bytes(),
-            memory: execute.builds_memory.bytes(),
-            one: execute.build.bytes(),
-        };
-        let builds = Builds::new(&settings.paths.data_dir, bounds);
         let control = Arc::new(Self {
-            builds: (bounds.team > 0).then(|| Arc::new(builds)),
+            builds: Builds::of(&settings),
             admission,
             runs,
             templates: TemplateStore::new(&settings.paths.data_dir),

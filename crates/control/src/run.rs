@@ -250,13 +250,8 @@ impl Control {
 
     /// Where what is compiled in a sandbox is kept.
     async fn builds_of(&self, team: &TeamId, live: &Live) -> Option<BuildPlace> {
-        let builds = Arc::clone(self.builds.as_ref()?);
-        let template = live.sandbox().await?.build();
-        (!template.is_empty()).then(|| BuildPlace {
-            builds,
-            team: team.as_str().to_owned(),
-            template,
-        })
+        let (builds, sandbox) = (self.builds.as_ref()?, live.sandbox().await?);
+        BuildPlace::of(builds, team, &sandbox)
     }
 
     /// What is told of a run that is over.

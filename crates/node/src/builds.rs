@@ -7,12 +7,14 @@
 use crate::execute::build::{BuiltFile, Key};
 use bytes::{Buf as _, BufMut as _, Bytes};
 use sha2::{Digest, Sha256};
+use soulbox_settings::Settings;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::task::JoinHandle;
 
 /// The directory below the data directory.
 const DIRECTORY: &str = "builds";
@@ -36,6 +38,8 @@ pub struct Builds {
     directory: PathBuf,
     bounds: BuildBounds,
     known: Mutex<Known>,
+    /// What is being written.
+    writes: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Debug, Default)]
@@ -108,7 +112,20 @@ impl Builds {
             directory: data.join(DIRECTORY),
             bounds,
             known: Mutex::default(),
+            writes: Mutex::default(),
         }
+    }
+
+    /// Those of the settings; none where none are to be kept.
+    pub fn of(settings: &Settings) -> Option<Arc<Self>> {
+        let execute = &settings.execute;
+        let bounds = BuildBounds {
+            team: execute.builds.bytes(),
+            memory: execute.builds_memory.bytes(),
+            one: execute.build.bytes(),
+        };
+        let builds = || Arc::new(Self::new(&settings.paths.data_dir, bounds));
+        (bounds.team > 0).then(builds)
     }
 
     /// How much is kept.
@@ -141,7 +158,7 @@ impl Builds {
     /// Keeps a build, in the background: who made it need not wait.
     pub fn keep(self: &Arc<Self>, team: &str, key: Key, build: Vec<BuiltFile>) {
         let (builds, team) = (Arc::clone(self), team.to_owned());
-        tokio::task::spawn_blocking(move || {
+        let write = tokio::task::spawn_blocking(move || {
             let build = Arc::new(build);
             builds.remember(key, &build);
             if let Err(error) = builds.write(&team, key, &build) {
@@ -149,6 +166,21 @@ impl Builds {
                 tracing::warn!(error, "a build is not kept");
             }
         });
+        let mut writes = self.writes();
+        writes.retain(|write| !write.is_finished());
+        writes.push(write);
+    }
+
+    /// Waits until all that is to be kept is on disk: a program that runs one piece of code and ends would lose it.
+    pub async fn settle(&self) {
+        let writes = std::mem::take(&mut *self.writes());
+        for write in writes {
+            let _ = write.await;
+        }
+    }
+
+    fn writes(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn remember(&self, key: Key, build: &Arc<Vec<BuiltFile>>) {
@@ -195,7 +227,8 @@ impl Builds {
         self.look(team, &directory)?;
         let (path, partial) = (
             directory.join(key.name()),
-            directory.join(format!(".{}", key.name())),
+            // Another engine may write the same.
+            directory.join(format!(".{}-{}", key.name(), std::process::id())),
         );
         let bytes = told(build);
         let mut options = OpenOptions::new();

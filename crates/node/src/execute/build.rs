@@ -10,8 +10,10 @@ use crate::execute::guest::{Carried, Guest, GuestError, Input};
 use crate::execute::plan::{Plan, Product};
 use crate::execute::program::Content;
 use crate::execute::{ExecuteError, Execution, TransferError, transfer};
+use crate::sandbox::Sandbox;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use soulbox_model::TeamId;
 use std::sync::Arc;
 
 /// By what a build is known.
@@ -36,6 +38,20 @@ pub struct BuildPlace {
     pub team: String,
     /// The template as it was built: another build of it has another compiler.
     pub template: String,
+}
+
+impl BuildPlace {
+    /// That of a sandbox; none where its template cannot be told from another build of it, or what the host
+    /// shares with it may be a part of what is compiled.
+    pub fn of(builds: &Arc<Builds>, team: &TeamId, sandbox: &Sandbox) -> Option<Self> {
+        let template = sandbox.build();
+        let known = !template.is_empty() && sandbox.spec().mounts.is_empty();
+        known.then(|| Self {
+            builds: Arc::clone(builds),
+            team: team.as_str().to_owned(),
+            template,
+        })
+    }
 }
 
 impl Key {

@@ -13,10 +13,11 @@ use crate::remote;
 use crate::signal::Stop;
 use crate::terminal::{self, Progress};
 use sink::Passing;
-use soulbox_model::{Cause, Language, LanguageError, SandboxSpec};
+use soulbox_model::{Cause, Language, LanguageError, SandboxSpec, TeamId};
+use soulbox_node::builds::Builds;
 use soulbox_node::execute::program::Bounds;
 use soulbox_node::execute::{
-    About, Capture, Download, ExecuteError, Execution, Guest, Outcome, Program, ProgramError,
+    BuildPlace, About, Capture, Download, ExecuteError, Execution, Guest, Outcome, Program, ProgramError,
     Report, Upload, execute,
 };
 use soulbox_node::{Node, Sandbox, Usage};
@@ -272,7 +273,14 @@ impl Job {
     }
 
     async fn run_in(&self, node: &Node, sandbox: Sandbox, stop: &Stop) -> Result<Exit, Failure> {
-        let (ended, capture) = self.execute(&sandbox, stop).await;
+        let builds = Builds::of(&self.settings);
+        let place = builds
+            .as_ref()
+            .and_then(|builds| BuildPlace::of(builds, &TeamId::default_team(), &sandbox));
+        let (ended, capture) = self.execute(&sandbox, place, stop).await;
+        if let Some(builds) = builds {
+            builds.settle().await;
+        }
         let execution = &self.execution;
         let report = Report::of(About::here(&sandbox, node), execution);
         let lost = ended.is_err() && was_lost(&sandbox).await;
@@ -290,11 +298,15 @@ impl Job {
     async fn execute(
         &self,
         guest: &impl Guest,
+        builds: Option<BuildPlace>,
         stop: &Stop,
     ) -> (Result<Outcome, ExecuteError>, Capture) {
         let stdin = (self.reads_stdin && terminal::stdin_may_be_read()).then(tokio::io::stdin);
         let mut capture = Capture::default();
-        let execution = &self.execution;
+        let execution = &Execution {
+            builds,
+            ..self.execution.clone()
+        };
         let ended = if self.json {
             execute(guest, execution, stdin, &mut capture, stop.wait()).await
         } else {

@@ -82,7 +82,7 @@ impl There {
             template: made.template.clone(),
             way: Way::to(&self.server, &made.met, &job.settings.agent)?,
         };
-        let (ended, capture) = job.execute(&guest, stop).await;
+        let (ended, capture) = job.execute(&guest, None, stop).await;
         let used = guest.used().await;
         if let (Err(_), None, Some(cause)) = (&ended, &used, guest.end().await) {
             return Err(gone(&cause));
