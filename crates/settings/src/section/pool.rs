@@ -20,7 +20,7 @@ section! {
         /// while others are made and as came at once lately.
         adaptive: bool = |_| true, Accept::any();
         /// The memory that those may take beyond `parked`, counted with 1 MiB for one alone, 3 MiB for one with
-        /// a copy of a Python and 6 MiB for one of a Python with packages. Teams whose sandboxes are asked for
+        /// a copy of a Python, 6 MiB for one of a Python with packages and 16 MiB for one with a Node.js. Teams whose sandboxes are asked for
         /// have equal parts of it, and in them kinds of sandboxes.
         memory: ByteSize = |_| ByteSize::mib(128), Accept::between(ByteSize::mib(0), ByteSize::gib(1024));
         /// How long after the last one was asked for they are kept.
