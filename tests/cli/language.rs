@@ -111,7 +111,10 @@ fn a_program_is_compiled_once() {
     assert!(did(&first, "compile") && !did(&first, "cached"), "{first}");
     let second = run(&[], "two");
     assert_eq!(second["stdout"], "two\n");
-    assert!(did(&second, "cached") && !did(&second, "compile"), "{second}");
+    assert!(
+        did(&second, "cached") && !did(&second, "compile"),
+        "{second}"
+    );
     // What the host shares may be a part of what is compiled, and changes without a word.
     let header = soulbox.file("six.h", "#define SIX 6");
     let directory = header.parent().expect("a directory").display();

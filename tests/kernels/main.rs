@@ -21,8 +21,10 @@ fn pass(made: &[&str], command: &str) {
     let soulbox = Soulbox::new();
     templates::share(&soulbox, made);
     let template = made.last().copied().unwrap_or_default();
-    let kernels = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels");
-    let kernels = format!("{}:/mnt:ro", kernels.display());
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let kernels = format!("{}:/mnt:ro", checkout.join("kernels").display());
+    let agent = checkout.join("crates/agent/src/ready");
+    let agent = format!("{}:/agent:ro", agent.display());
     let script = format!("{PREPARE}{command}");
     let arguments = [
         "run",
@@ -34,6 +36,8 @@ fn pass(made: &[&str], command: &str) {
         "170s",
         "--mount",
         &kernels,
+        "--mount",
+        &agent,
         "-l",
         "bash",
         "-c",
@@ -68,7 +72,11 @@ fn bash_passes_its_suite() {
 
 #[test]
 fn javascript_passes_its_suite() {
-    pass(&USUAL, "cd javascript && node --test test/");
+    // What waits for one-shot scripts lies in the agent.
+    pass(
+        &USUAL,
+        "cd javascript && SOULBOX_WAIT=/agent/wait.cjs node --test test/",
+    );
 }
 
 #[test]

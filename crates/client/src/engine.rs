@@ -10,11 +10,12 @@ use crate::way::Way;
 use bytes::Bytes;
 use soulbox_model::{
     AskedLimits, IdError, Isolation, Language, LanguageError, LimitError, Moment, NetworkMode,
-    SandboxId, SandboxSpec, TemplateName, TeamId};
+    SandboxId, SandboxSpec, TeamId, TemplateName,
+};
 use soulbox_node::builds::Builds;
 use soulbox_node::execute::program::{Content, HOME, ProgramError, ProgramFile};
 use soulbox_node::execute::{
-    BuildPlace, About, Channel, ExecuteError, Execution, Program, Report, Sink, collect, execute,
+    About, BuildPlace, Channel, ExecuteError, Execution, Program, Report, Sink, collect, execute,
 };
 use soulbox_node::template::TemplateStore;
 use soulbox_node::{Birth, CreateError, Deadline, Node, NodeError, Sandbox, Then};

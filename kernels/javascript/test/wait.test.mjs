@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 
-const WAIT = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname),
+const WAIT = process.env.SOULBOX_WAIT ?? path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname),
   '../../../crates/agent/src/ready/wait.cjs');
 const place = mkdtempSync(path.join(tmpdir(), 'wait-'));
 after(() => rmSync(place, { recursive: true }));

@@ -17,8 +17,8 @@ use soulbox_model::{Cause, Language, LanguageError, SandboxSpec, TeamId};
 use soulbox_node::builds::Builds;
 use soulbox_node::execute::program::Bounds;
 use soulbox_node::execute::{
-    BuildPlace, About, Capture, Download, ExecuteError, Execution, Guest, Outcome, Program, ProgramError,
-    Report, Upload, execute,
+    About, BuildPlace, Capture, Download, ExecuteError, Execution, Guest, Outcome, Program,
+    ProgramError, Report, Upload, execute,
 };
 use soulbox_node::{Node, Sandbox, Usage};
 use soulbox_settings::{Flag, Settings};
