@@ -316,7 +316,7 @@ impl Build {
         }
         let layers = Layers {
             rootfs: self.path(ROOTFS),
-            usr: None,
+            ..Layers::default()
         };
         self.complete_top()?;
         self.check_tree(&layers)?;

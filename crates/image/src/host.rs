@@ -119,6 +119,7 @@ pub fn layers(target: &Path, host: &HostRoot) -> Layers {
     Layers {
         rootfs: target.join(crate::record::ROOTFS),
         usr: Some(host.usr()),
+        ..Layers::default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 /// Where programs are looked up, best first; also the default `PATH` in a sandbox.
@@ -20,11 +20,18 @@ pub const PROGRAM_DIRECTORIES: &[&str] = &[
 /// Links followed on the way to one file before it is given up, as Linux does (`MAXSYMLINKS`).
 const MAX_LINKS: u32 = 40;
 
+/// The attributes of an opaque directory, of trees that root and that ordinary users make.
+pub const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
+
 /// The read-only layers of a template.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Layers {
     /// The directory on the host that becomes `/`.
     pub rootfs: PathBuf,
+    /// Trees that show through `rootfs`, the uppermost first, in the form of overlayfs: what an
+    /// upper one removes is a character device 0:0 in it, and a directory of which nothing below
+    /// shows has the attribute `overlay.opaque`.
+    pub below: Vec<PathBuf>,
     /// The directory on the host that becomes `/usr`, if that is not in `rootfs`.
     pub usr: Option<PathBuf>,
 }
@@ -46,8 +53,7 @@ impl Layers {
     pub fn find(&self, path: &Path) -> Option<Found> {
         let mut todo: VecDeque<OsString> = normal_parts(path).collect();
         let mut guest = PathBuf::from("/");
-        let mut host = self.rootfs.clone();
-        let mut metadata = std::fs::symlink_metadata(&host).ok()?;
+        let (mut host, mut metadata) = self.on_host(&guest)?;
         let mut links = 0;
         while let Some(part) = todo.pop_front() {
             if part == ".." {
@@ -55,8 +61,7 @@ impl Layers {
                 continue;
             }
             let next = guest.join(&part);
-            host = self.on_host(&next);
-            metadata = std::fs::symlink_metadata(&host).ok()?;
+            (host, metadata) = self.on_host(&next)?;
             if metadata.is_symlink() {
                 links += 1;
                 if links > MAX_LINKS {
@@ -74,9 +79,8 @@ impl Layers {
             }
         }
         // A path can end in `..` or in a link to a directory above.
-        if host != self.on_host(&guest) {
-            host = self.on_host(&guest);
-            metadata = std::fs::symlink_metadata(&host).ok()?;
+        if metadata.is_symlink() || self.on_host(&guest)?.0 != host {
+            (host, metadata) = self.on_host(&guest)?;
         }
         Some(Found {
             guest,
@@ -117,13 +121,71 @@ impl Layers {
         Ok(text)
     }
 
-    /// Where a path of the sandbox without links is on the host.
-    fn on_host(&self, guest: &Path) -> PathBuf {
+    /// Where a path of the sandbox without links is on the host, and what it is.
+    fn on_host(&self, guest: &Path) -> Option<(PathBuf, Metadata)> {
         if let (Some(usr), Ok(below)) = (&self.usr, guest.strip_prefix("/usr")) {
-            return join(usr, below);
+            let host = join(usr, below);
+            let metadata = std::fs::symlink_metadata(&host).ok()?;
+            return Some((host, metadata));
         }
-        join(&self.rootfs, guest.strip_prefix("/").unwrap_or(guest))
+        let relative = guest.strip_prefix("/").unwrap_or(guest);
+        for tree in std::iter::once(&self.rootfs).chain(&self.below) {
+            match look(tree, relative, !self.below.is_empty()) {
+                Look::There(found) => return Some(*found),
+                Look::Through => {}
+                Look::Covered => return None,
+            }
+        }
+        None
     }
+}
+
+/// What one tree of several says of a path.
+enum Look {
+    /// It is there.
+    There(Box<(PathBuf, Metadata)>),
+    /// Nothing: the trees below decide.
+    Through,
+    /// Whatever the trees below have, it does not show.
+    Covered,
+}
+
+/// Looks a path without links up in one tree; `covers`: of several, so that what it removes counts.
+fn look(tree: &Path, path: &Path, covers: bool) -> Look {
+    let mut host = tree.to_owned();
+    let Ok(mut metadata) = std::fs::symlink_metadata(&host) else {
+        return Look::Through;
+    };
+    let mut opaque = false;
+    for part in path {
+        // What was a directory below may be something else here.
+        if !metadata.is_dir() {
+            return Look::Covered;
+        }
+        opaque |= covers && is_opaque(&host);
+        host.push(part);
+        match std::fs::symlink_metadata(&host) {
+            Ok(found) if covers && is_whiteout(&found) => return Look::Covered,
+            Ok(found) => metadata = found,
+            Err(_) if opaque => return Look::Covered,
+            Err(_) => return Look::Through,
+        }
+    }
+    Look::There(Box::new((host, metadata)))
+}
+
+/// Whether an entry of a layer says that the name is gone: a character device 0:0
+/// ([overlayfs](https://docs.kernel.org/filesystems/overlayfs.html#whiteouts-and-opaque-directories)).
+pub fn is_whiteout(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == 0
+}
+
+/// Whether nothing of what is below a directory of a layer shows.
+pub fn is_opaque(directory: &Path) -> bool {
+    OPAQUE.iter().any(|name| {
+        let mut value = [0; 2];
+        matches!(rustix::fs::lgetxattr(directory, *name, &mut value), Ok(1) if value[0] == b'y')
+    })
 }
 
 /// Joins without the slash at the end that an empty path would leave.
@@ -164,6 +226,7 @@ mod tests {
         let layers = Layers {
             rootfs: root,
             usr: Some(usr),
+            ..Layers::default()
         };
         (ground, layers)
     }
@@ -204,5 +267,58 @@ mod tests {
         fs::write(layers.rootfs.join("etc/long"), "12345").unwrap();
         assert_eq!(layers.read(Path::new("/etc/long"), 5).unwrap(), "12345");
         assert!(layers.read(Path::new("/etc/long"), 4).is_err());
+    }
+
+    #[test]
+    fn an_upper_tree_hides_removes_and_replaces_what_is_below() {
+        let ground = tempfile::tempdir().unwrap();
+        let trees: Vec<_> = ["top", "middle", "bottom"]
+            .iter()
+            .map(|name| ground.path().join(name))
+            .collect();
+        for tree in &trees {
+            fs::create_dir_all(tree.join("etc/deep")).unwrap();
+            fs::create_dir_all(tree.join("opt/closed")).unwrap();
+        }
+        for name in [
+            "etc/same",
+            "etc/gone",
+            "etc/deep/kept",
+            "opt/closed/hidden",
+            "was",
+        ] {
+            fs::write(trees[2].join(name), "bottom").unwrap();
+        }
+        fs::write(trees[1].join("etc/same"), "middle").unwrap();
+        let gone = trees[1].join("etc/gone");
+        let (kind, mode) = (
+            rustix::fs::FileType::CharacterDevice,
+            rustix::fs::Mode::empty(),
+        );
+        rustix::fs::mknodat(rustix::fs::CWD, &gone, kind, mode, 0).unwrap();
+        // Whoever may not set the one sets the other.
+        let closed = trees[0].join("opt/closed");
+        let set = |name| {
+            let flags = rustix::fs::XattrFlags::empty();
+            rustix::fs::lsetxattr(&closed, name, b"y", flags)
+        };
+        set(OPAQUE[0]).or_else(|_| set(OPAQUE[1])).unwrap();
+        fs::create_dir(trees[0].join("was")).unwrap();
+        symlink("../etc", trees[0].join("opt/link")).unwrap();
+        let [rootfs, below @ ..] = &trees[..] else {
+            unreachable!()
+        };
+        let layers = Layers {
+            rootfs: rootfs.clone(),
+            below: below.to_vec(),
+            usr: None,
+        };
+        let read = |path: &str| layers.read(Path::new(path), 10).ok();
+        assert_eq!(read("/etc/same").as_deref(), Some("middle"));
+        assert_eq!(read("/opt/link/deep/kept").as_deref(), Some("bottom"));
+        for path in ["/etc/gone", "/opt/closed/hidden", "/was/x", "/etc/same/x"] {
+            assert!(layers.find(Path::new(path)).is_none(), "{path}");
+        }
+        assert!(layers.find(Path::new("/was")).unwrap().metadata.is_dir());
     }
 }

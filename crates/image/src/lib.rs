@@ -10,6 +10,8 @@
 //! | what is written down about a template | [`record`], [`rfc3339`] |
 //! | the interpreter that is copied into sandboxes | [`zygote`] |
 //! | looking into a template's layers from outside | [`layers`] |
+//! | layers that templates share | [`layer_store`] |
+//! | what a build is made of | [`steps`] |
 //! | how large a tree is | [`measure`] |
 //! | writing a tree with its owners | [`tree`] |
 //! | directories that appear complete or not at all | [`staging`], [`lock`] |
@@ -17,6 +19,7 @@
 
 pub mod build;
 pub mod host;
+pub mod layer_store;
 pub mod layers;
 pub mod lock;
 pub mod measure;
@@ -28,5 +31,6 @@ pub mod remove;
 pub mod rfc3339;
 pub mod sources;
 pub mod staging;
+pub mod steps;
 pub mod tree;
 pub mod zygote;

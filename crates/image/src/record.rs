@@ -1,5 +1,6 @@
 //! What is written down about a template: the file `template.json` beside its tree.
 
+use crate::layer_store::LayerId;
 use crate::layers::{Layers, PROGRAM_DIRECTORIES};
 use crate::measure::TreeSize;
 use crate::rfc3339;
@@ -75,6 +76,16 @@ pub struct Distribution {
     pub codename: String,
 }
 
+/// What runs in each sandbox of a template from its start, and how it is known to be ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// A command line for a shell that exits with 0 when the program is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<String>,
+}
+
 /// What is known about a template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateRecord {
@@ -104,6 +115,12 @@ pub struct TemplateRecord {
     pub workdir: Option<PathBuf>,
     /// The environment that commands get by default.
     pub env: BTreeMap<String, String>,
+    /// The layers that its tree lies on, the lowest first; none when the tree is whole by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerId>,
+    /// What runs in each of its sandboxes from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
     /// Programs of the known languages that it has, by name.
     pub programs: BTreeSet<String>,
     /// Its zygote; none: there is none.
@@ -129,6 +146,8 @@ impl TemplateRecord {
             user: "user".to_owned(),
             workdir: None,
             env: BTreeMap::from([("PATH".into(), path), ("LANG".into(), "C.UTF-8".into())]),
+            layers: Vec::new(),
+            start: None,
             programs: known_programs(layers),
             zygote: None,
         }
@@ -228,7 +247,7 @@ mod tests {
     fn record(directory: &Path) -> TemplateRecord {
         let layers = Layers {
             rootfs: directory.to_owned(),
-            usr: None,
+            ..Layers::default()
         };
         TemplateRecord::new("base".parse().unwrap(), &layers, TreeSize::default())
     }

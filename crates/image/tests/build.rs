@@ -53,7 +53,7 @@ impl Ground {
         let recipe = Recipe::load(name, &self.path("recipe")).unwrap();
         let layers = Layers {
             rootfs: self.path("parent"),
-            usr: None,
+            ..Layers::default()
         };
         let mut record = TemplateRecord::new(TemplateName::host(), &layers, TreeSize::default());
         record.user = "parents".to_owned();

@@ -8,15 +8,16 @@ use crate::resolver::upstream::Upstreams;
 use crate::resolver::{Resolver, ServeError, Service};
 use crate::trust::{Trust, TrustError};
 use rustix::fd::OwnedFd;
+use soulbox_image::layers::Layers;
 use soulbox_model::Mount;
 use soulbox_runtime::native::network::address::{AddressError, SandboxRange};
 use soulbox_runtime::native::network::firewall::rules::Rules;
 use soulbox_runtime::native::network::firewall::watch::Watch;
 use soulbox_runtime::native::network::firewall::{self, FirewallError};
 use soulbox_settings::Settings;
-use soulbox_wire::spawner::{GuestMount, Layer};
+use soulbox_wire::spawner::GuestMount;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
@@ -144,11 +145,11 @@ impl Internet {
     }
 
     /// The operator's certificates for sandboxes of these trees, if there are any.
-    pub(crate) fn trusted(&self, layers: &[Layer]) -> Result<Option<Trusted>, InternetError> {
-        let (Some(trust), Some(root)) = (&self.trust, layers.first()) else {
+    pub(crate) fn trusted(&self, layers: &Layers) -> Result<Option<Trusted>, InternetError> {
+        let Some(trust) = &self.trust else {
             return Ok(None);
         };
-        let Some(bundle) = trust.bundle(Path::new(&root.tree))? else {
+        let Some(bundle) = trust.bundle(layers)? else {
             return Ok(None);
         };
         let (guest, tree) = mount_source::open(&Mount {

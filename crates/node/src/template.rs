@@ -16,6 +16,7 @@ pub mod script;
 
 use soulbox_image::build::BuildError;
 use soulbox_image::host::{self, HostError, HostRoot};
+use soulbox_image::layer_store::{LayerError, LayerStore};
 use soulbox_image::layers::Layers;
 use soulbox_image::lock::Lock;
 use soulbox_image::record::{ROOTFS, RecordError, TemplateRecord, UsrFrom};
@@ -50,12 +51,23 @@ pub enum TemplateError {
     /// Template `host` could not be made.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// Somebody removed a part of it by hand.
+    #[error("template {name} lacks its layer {path}: remove the template and make it again")]
+    Lost {
+        /// The template.
+        name: TemplateName,
+        /// What is not there.
+        path: PathBuf,
+    },
     /// Its record could not be read.
     #[error(transparent)]
     Record(#[from] RecordError),
     /// Its directory could not be used.
     #[error(transparent)]
     Staging(#[from] StagingError),
+    /// A layer could not be used.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
     /// It could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -158,7 +170,8 @@ impl TemplateStore {
         if !self.directory.is_dir() {
             return Ok(0);
         }
-        Ok(staging::sweep(&self.directory)?)
+        let layers = self.layers().sweep()?;
+        Ok(staging::sweep(&self.directory)? + layers)
     }
 
     /// All templates, by name.
@@ -198,14 +211,29 @@ impl TemplateStore {
             UsrFrom::Tree => None,
             UsrFrom::Host => Some(PathBuf::from("/usr")),
         };
+        let store = self.layers();
+        let below = record.layers.iter().rev().map(|id| store.tree(id));
+        let layers = Layers {
+            rootfs: place.join(ROOTFS),
+            below: below.collect(),
+            usr,
+        };
+        if let Some(lost) = layers.below.iter().find(|tree| !tree.is_dir()) {
+            return Err(TemplateError::Lost {
+                name: name.clone(),
+                path: lost.clone(),
+            });
+        }
         Ok(Template {
             record,
-            layers: Layers {
-                rootfs: place.join(ROOTFS),
-                usr,
-            },
+            layers,
             held,
         })
+    }
+
+    /// The layers that templates share.
+    pub fn layers(&self) -> LayerStore {
+        LayerStore::new(&self.directory)
     }
 
     /// Whether there is a template of that name: one look at the disk.

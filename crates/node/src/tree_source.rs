@@ -115,20 +115,24 @@ impl TreeSource {
 /// # Errors
 /// [`TreeError::Text`].
 pub(crate) fn layers(template: &Template, ids: Ids) -> Result<Vec<Layer>, TreeError> {
-    let layer = |tree: &Path, at: &str, read_only| -> Result<Layer, TreeError> {
-        let text = tree
-            .to_str()
-            .ok_or_else(|| TreeError::Text(tree.to_owned()))?;
-        Ok(Layer {
-            tree: text.to_owned(),
-            at: at.to_owned(),
-            read_only,
-        })
+    let text = |tree: &Path| -> Result<String, TreeError> {
+        let text = tree.to_str().map(str::to_owned);
+        text.ok_or_else(|| TreeError::Text(tree.to_owned()))
     };
-    let mut layers = vec![layer(&template.layers.rootfs, "/", false)?];
+    let below = template.layers.below.iter().map(|tree| text(tree));
+    let mut layers = vec![Layer {
+        tree: text(&template.layers.rootfs)?,
+        below: below.collect::<Result<_, _>>()?,
+        at: "/".to_owned(),
+        read_only: false,
+    }];
     if let Some(usr) = &template.layers.usr {
-        let read_only = !matches!(ids, Ids::Machine { .. });
-        layers.push(layer(usr, HOST_TREE, read_only)?);
+        layers.push(Layer {
+            tree: text(usr)?,
+            below: Vec::new(),
+            at: HOST_TREE.to_owned(),
+            read_only: !matches!(ids, Ids::Machine { .. }),
+        });
     }
     Ok(layers)
 }

@@ -14,12 +14,12 @@
 pub mod certificate;
 
 use certificate::CertificateError;
-use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
+use rustix::fs::{CWD, Mode, OFlags};
 use sha2::{Digest, Sha256};
+use soulbox_image::layers::{Found, Layers};
 use std::collections::HashMap;
 use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -107,7 +107,7 @@ pub struct Trust {
 }
 
 /// What changes when a template's bundle does: device, inode, size, time and its fraction.
-type State = (u64, u64, i64, i64, i64);
+type State = (u64, u64, u64, i64, i64);
 
 /// A file to mount read-only into sandboxes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,37 +155,36 @@ impl Trust {
     ///
     /// # Errors
     /// The template's bundle cannot be read, or the merged one not written.
-    pub fn bundle(&self, root: &Path) -> Result<Option<Bundle>, TrustError> {
-        let tree = open_path(CWD, root, ResolveFlags::empty())
-            .map_err(|errno| failed("open", root)(errno.into()))?;
-        for name in BUNDLES {
-            let path = root.join(name);
-            match open_path(&tree, Path::new(name), ResolveFlags::IN_ROOT) {
-                Ok(found) => return self.merged(&tree, &found, &path).map(Some),
-                Err(Errno::NOENT | Errno::NOTDIR) => {}
-                Err(errno) => return Err(failed("open", &path)(errno.into())),
-            }
-        }
-        Ok(None)
+    pub fn bundle(&self, layers: &Layers) -> Result<Option<Bundle>, TrustError> {
+        let found = BUNDLES.iter().find_map(|name| layers.find(Path::new(name)));
+        found.map(|found| self.merged(&found)).transpose()
     }
 
-    fn merged(&self, tree: &OwnedFd, found: &OwnedFd, path: &Path) -> Result<Bundle, TrustError> {
-        let fail = |what| move |errno: Errno| failed(what, path)(errno.into());
-        let stat = rustix::fs::fstat(found).map_err(fail("look at"))?;
-        let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || size > LARGEST_BUNDLE {
-            return Err(TrustError::Bundle(path.to_owned()));
+    fn merged(&self, found: &Found) -> Result<Bundle, TrustError> {
+        let (path, stat) = (&found.host, &found.metadata);
+        if !stat.is_file() || stat.len() > LARGEST_BUNDLE {
+            return Err(TrustError::Bundle(path.clone()));
         }
-        let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or_default();
-        let state = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime, nanos);
+        let state = (
+            stat.dev(),
+            stat.ino(),
+            stat.len(),
+            stat.mtime(),
+            stat.mtime_nsec(),
+        );
         if let Some(bundle) = self.known().get(&state)
             && bundle.file.exists()
         {
             return Ok(bundle.clone());
         }
-        let at = place_in(tree, found).ok_or_else(|| TrustError::Bundle(path.to_owned()))?;
+        let at = found.guest.to_str().map(str::to_owned);
+        let at = at.ok_or_else(|| TrustError::Bundle(path.clone()))?;
         let mut merged = Vec::new();
-        reopen(found)
+        let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+        std::fs::File::options()
+            .read(true)
+            .custom_flags(no_follow)
+            .open(path)
             .and_then(|file| file.take(LARGEST_BUNDLE).read_to_end(&mut merged))
             .map_err(failed("read", path))?;
         if !merged.ends_with(b"\n") {
@@ -244,34 +243,6 @@ fn read_certificates(path: &Path) -> Result<String, TrustError> {
         return Err(wrong(CertificateError::TooLarge(LARGEST_FILE)));
     }
     certificate::read(&text).map_err(wrong)
-}
-
-/// Opens a path without reading it.
-fn open_path(
-    directory: impl rustix::fd::AsFd,
-    path: &Path,
-    resolve: ResolveFlags,
-) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(directory, path, flags, Mode::empty(), resolve)
-}
-
-/// Where a file of a tree is in it, as an absolute path without links.
-fn place_in(tree: &OwnedFd, file: &OwnedFd) -> Option<String> {
-    let path_of = |fd: &OwnedFd| std::fs::read_link(proc_path(fd)).ok();
-    let inside = path_of(file)?.strip_prefix(path_of(tree)?).ok()?.to_owned();
-    Some(format!("/{}", inside.to_str()?))
-}
-
-/// Opens for reading what was opened as a path only.
-fn reopen(found: &OwnedFd) -> std::io::Result<std::fs::File> {
-    std::fs::File::open(proc_path(found))
-}
-
-fn proc_path(fd: &OwnedFd) -> String {
-    use rustix::fd::AsRawFd;
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// A new file beside the one that it will be, and its path.

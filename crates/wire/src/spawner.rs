@@ -155,6 +155,10 @@ pub struct IoLimit {
 pub struct Layer {
     /// The tree on the host, an absolute path.
     pub tree: String,
+    /// Trees of the host that show through it, the uppermost first, in the form of overlayfs. They
+    /// lie where `tree` may lie.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub below: Vec<String>,
     /// Where it shows in the sandbox: `/`, or a directory of the tree at `/`.
     pub at: String,
     /// Whether it shows as it is, without a writable layer.

@@ -45,7 +45,7 @@ mod tests {
     fn what_an_agent_knows_it_is_not_told() {
         let layers = Layers {
             rootfs: "/nowhere".into(),
-            usr: None,
+            ..Layers::default()
         };
         let name = "some".parse().unwrap();
         let mut record = TemplateRecord::new(name, &layers, TreeSize::default());

@@ -189,7 +189,7 @@ impl Core {
             waiting.zygote = Some(zygote);
         }
         if spec.network == NetworkMode::Internet
-            && let Some(trusted) = self.internet().await?.trusted(&layers)?
+            && let Some(trusted) = self.internet().await?.trusted(&template.layers)?
         {
             mounts.push(trusted.mount);
             trees.push(trusted.tree);

@@ -87,7 +87,7 @@ impl Ground {
         fs::create_dir(staging.path().join(ROOTFS)).unwrap();
         let layers = Layers {
             rootfs: staging.path().join(ROOTFS),
-            usr: None,
+            ..Layers::default()
         };
         TemplateRecord::new(name(template), &layers, Default::default())
             .write(staging.path())

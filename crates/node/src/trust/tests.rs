@@ -1,4 +1,5 @@
 use super::*;
+use rustix::fs::FileType;
 
 /// A self-signed certificate that openssl made for this test.
 const CERTIFICATE: &str = include_str!("test-ca.crt");
@@ -17,6 +18,13 @@ impl Place {
 
     fn tree(&self) -> PathBuf {
         self.dir.path().join("tree")
+    }
+
+    fn layers(&self) -> Layers {
+        Layers {
+            rootfs: self.tree(),
+            ..Layers::default()
+        }
     }
 
     fn trust(&self) -> Trust {
@@ -38,7 +46,7 @@ fn the_operators_certificates_stand_behind_the_templates() {
     let place = Place::new();
     place.write("etc/ssl/certs/ca-certificates.crt", "# theirs");
     let trust = place.trust();
-    let bundle = trust.bundle(&place.tree()).unwrap().unwrap();
+    let bundle = trust.bundle(&place.layers()).unwrap().unwrap();
     assert_eq!(bundle.at, "/etc/ssl/certs/ca-certificates.crt");
     let text = std::fs::read_to_string(&bundle.file).unwrap();
     assert_eq!(text, format!("# theirs\n{CERTIFICATE}"));
@@ -48,20 +56,20 @@ fn the_operators_certificates_stand_behind_the_templates() {
             .any(|pair| pair == ("SSL_CERT_FILE", &bundle.at))
     );
     // The same template, another one with the same bundle, and a changed one.
-    assert_eq!(trust.bundle(&place.tree()).unwrap().unwrap(), bundle);
+    assert_eq!(trust.bundle(&place.layers()).unwrap().unwrap(), bundle);
     assert_eq!(
-        place.trust().bundle(&place.tree()).unwrap().unwrap(),
+        place.trust().bundle(&place.layers()).unwrap().unwrap(),
         bundle
     );
     place.write("etc/ssl/certs/ca-certificates.crt", "# other theirs");
     assert_ne!(
-        trust.bundle(&place.tree()).unwrap().unwrap().file,
+        trust.bundle(&place.layers()).unwrap().unwrap().file,
         bundle.file
     );
     // One that was removed is made again.
     std::fs::remove_file(&bundle.file).unwrap();
     place.write("etc/ssl/certs/ca-certificates.crt", "# theirs");
-    assert_eq!(trust.bundle(&place.tree()).unwrap().unwrap(), bundle);
+    assert_eq!(trust.bundle(&place.layers()).unwrap().unwrap(), bundle);
     assert!(bundle.file.exists());
 }
 
@@ -73,7 +81,7 @@ fn links_of_a_template_stay_in_it() {
     let link = place.tree().join("etc/ssl/certs/ca-certificates.crt");
     std::os::unix::fs::symlink(&secret, &link).unwrap();
     assert_eq!(
-        place.trust().bundle(&place.tree()).unwrap(),
+        place.trust().bundle(&place.layers()).unwrap(),
         None,
         "it leads to nothing"
     );
@@ -82,7 +90,7 @@ fn links_of_a_template_stay_in_it() {
     place.write("etc/pki/tls/certs/x", "");
     let link = place.tree().join("etc/pki/tls/certs/ca-bundle.crt");
     std::os::unix::fs::symlink("/etc/pki/extracted/bundle.pem", link).unwrap();
-    let bundle = place.trust().bundle(&place.tree()).unwrap().unwrap();
+    let bundle = place.trust().bundle(&place.layers()).unwrap().unwrap();
     assert_eq!(bundle.at, "/etc/pki/extracted/bundle.pem");
 }
 
@@ -92,14 +100,14 @@ fn a_bundle_that_is_no_file_is_refused() {
     let path = place.tree().join("etc/ssl/certs/ca-certificates.crt");
     std::fs::create_dir(&path).unwrap();
     assert!(matches!(
-        place.trust().bundle(&place.tree()),
+        place.trust().bundle(&place.layers()),
         Err(TrustError::Bundle(_))
     ));
     std::fs::remove_dir(&path).unwrap();
     let pipe = Mode::RUSR | Mode::WUSR;
     rustix::fs::mknodat(CWD, &path, FileType::Fifo, pipe, 0).unwrap();
     assert!(matches!(
-        place.trust().bundle(&place.tree()),
+        place.trust().bundle(&place.layers()),
         Err(TrustError::Bundle(_))
     ));
 }

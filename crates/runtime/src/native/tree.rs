@@ -73,13 +73,13 @@ impl Maker {
                 return read_only(layer, shift);
             }
             prepare_upper(&upper, number, root_id)?;
-            let lower = lower(layer, shift)?;
+            let lowers = lowers(layer, Attributes::READ_ONLY, shift)?;
             let made = if self.by_descriptor {
-                overlay_of_descriptors(&lower, &upper, number, kind)
+                overlay_of_descriptors(&lowers, Some((&upper, number)), kind)
             } else {
-                overlay_of_paths(&lower, number, kind)
+                overlay_of_paths(&lowers, Some(number), kind)
             };
-            done.push(lower);
+            done.extend(lowers);
             made.step(|| format!("make the overlay of {}", layer.tree))
         });
         let trees = overlays
@@ -98,6 +98,36 @@ impl Maker {
             home::detach(UPPER)?;
         }
         trees
+    }
+}
+
+impl Maker {
+    /// A layer for a zygote: read-only, nothing in it takes another user's rights.
+    ///
+    /// # Errors
+    /// The step that Linux refused.
+    pub(super) fn for_zygote(&self, layer: &Layer) -> Result<OwnedFd, StepError> {
+        let attributes = Attributes::READ_ONLY | Attributes::NO_DEVICES | Attributes::NO_SUID;
+        let mut lowers = lowers(layer, attributes, None)?;
+        if lowers.len() == 1
+            && let Some(only) = lowers.pop()
+        {
+            return Ok(only);
+        }
+        let kind = Kind {
+            trusted: true,
+            on_disk: false,
+        };
+        let made = if self.by_descriptor {
+            overlay_of_descriptors(&lowers, None, kind)
+        } else {
+            overlay_of_paths(&lowers, None, kind)
+        };
+        self.closer.close(&lowers);
+        let overlay = made.step(|| format!("make the overlay of {}", layer.tree))?;
+        set_attributes(overlay.as_fd(), attributes, None, false)
+            .step(|| format!("make {} read-only", layer.tree))?;
+        Ok(overlay)
     }
 }
 
@@ -163,65 +193,104 @@ fn read_only(layer: &Layer, shift: Option<BorrowedFd<'_>>) -> Result<OwnedFd, St
     Ok(tree)
 }
 
-/// A layer for a zygote: read-only, nothing in it takes another user's rights.
-pub(super) fn for_zygote(layer: &Layer) -> Result<OwnedFd, StepError> {
-    let tree = home::open_tree_copy(&layer.tree)?;
-    let attributes = Attributes::READ_ONLY | Attributes::NO_DEVICES | Attributes::NO_SUID;
-    set_attributes(tree.as_fd(), attributes, None, false)
-        .step(|| format!("make {} read-only", layer.tree))?;
-    Ok(tree)
-}
-
-/// A layer's tree, read-only, as the sandbox's own user namespace sees its owners.
-fn lower(layer: &Layer, shift: Option<BorrowedFd<'_>>) -> Result<OwnedFd, StepError> {
-    let lower = home::open_tree_copy(&layer.tree)?;
-    set_attributes(lower.as_fd(), Attributes::READ_ONLY, shift, false)
-        .step(|| format!("shift the owners of {}", layer.tree))?;
-    Ok(lower)
+/// The trees of a layer, the uppermost first, as the sandbox's own user namespace sees their
+/// owners.
+fn lowers(
+    layer: &Layer,
+    attributes: Attributes,
+    shift: Option<BorrowedFd<'_>>,
+) -> Result<Vec<OwnedFd>, StepError> {
+    let open = |path: &String| {
+        let tree = home::open_tree_copy(path)?;
+        set_attributes(tree.as_fd(), attributes, shift, false)
+            .step(|| format!("shift the owners of {path}"))?;
+        Ok(tree)
+    };
+    std::iter::once(&layer.tree)
+        .chain(&layer.below)
+        .map(open)
+        .collect()
 }
 
 fn open_overlay() -> Result<OwnedFd, Errno> {
     fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
 }
 
+/// `upper`: the storage and the number of the layer in it; none: nothing can be written.
 fn overlay_of_descriptors(
-    lower: &OwnedFd,
-    storage: &OwnedFd,
-    number: usize,
+    lowers: &[OwnedFd],
+    upper: Option<(&OwnedFd, usize)>,
     kind: Kind,
 ) -> Result<OwnedFd, Errno> {
-    let open = |name: &str| {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat(storage, name, flags, Mode::empty())
-    };
-    let (upper, work) = parts(number);
     let context = open_overlay()?;
-    fsconfig_set_fd(context.as_fd(), "lowerdir+", lower)?;
-    fsconfig_set_fd(context.as_fd(), "upperdir", open(&upper)?)?;
-    fsconfig_set_fd(context.as_fd(), "workdir", open(&work)?)?;
+    for lower in lowers {
+        fsconfig_set_fd(context.as_fd(), "lowerdir+", lower)?;
+    }
+    if let Some((storage, number)) = upper {
+        let open = |name: &str| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::openat(storage, name, flags, Mode::empty())
+        };
+        let (upper, work) = parts(number);
+        fsconfig_set_fd(context.as_fd(), "upperdir", open(&upper)?)?;
+        fsconfig_set_fd(context.as_fd(), "workdir", open(&work)?)?;
+    }
     mount_overlay(&context, kind)
 }
 
-/// The same on an older Linux, with the layers attached for a moment.
-fn overlay_of_paths(lower: &OwnedFd, number: usize, kind: Kind) -> Result<OwnedFd, Errno> {
-    let (upper, work) = parts(number);
-    move_mount(
-        lower,
-        "",
-        CWD,
-        LOWER,
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-    )?;
-    let make = || {
-        let context = open_overlay()?;
-        fsconfig_set_string(context.as_fd(), "lowerdir", LOWER)?;
-        fsconfig_set_string(context.as_fd(), "upperdir", format!("{UPPER}/{upper}"))?;
-        fsconfig_set_string(context.as_fd(), "workdir", format!("{UPPER}/{work}"))?;
-        mount_overlay(&context, kind)
-    };
-    let made = make();
-    unmount(LOWER, UnmountFlags::DETACH)?;
+/// The same on an older Linux, with the layers attached for a moment. The names of all lower trees
+/// must fit into 255 bytes there, so they are short and seen from [`LOWER`].
+fn overlay_of_paths(
+    lowers: &[OwnedFd],
+    upper: Option<usize>,
+    kind: Kind,
+) -> Result<OwnedFd, Errno> {
+    rustix::process::chdir(LOWER)?;
+    let names: Vec<_> = (0..lowers.len()).map(short_name).collect();
+    let mut attached = 0;
+    let made = names
+        .iter()
+        .zip(lowers)
+        .try_for_each(|(name, lower)| {
+            match rustix::fs::mkdir(name.as_str(), Mode::from(0o700)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno),
+            }
+            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+            move_mount(lower, "", CWD, name.as_str(), flags)?;
+            attached += 1;
+            Ok(())
+        })
+        .and_then(|()| {
+            let context = open_overlay()?;
+            fsconfig_set_string(context.as_fd(), "lowerdir", names.join(":"))?;
+            if let Some(number) = upper {
+                let (upper, work) = parts(number);
+                let (upper, work) = (format!("{UPPER}/{upper}"), format!("{UPPER}/{work}"));
+                fsconfig_set_string(context.as_fd(), "upperdir", upper)?;
+                fsconfig_set_string(context.as_fd(), "workdir", work)?;
+            }
+            mount_overlay(&context, kind)
+        });
+    for name in names.iter().take(attached) {
+        unmount(name.as_str(), UnmountFlags::DETACH)?;
+    }
+    rustix::process::chdir("/")?;
     made
+}
+
+/// A name for a number in as few letters as may be.
+fn short_name(mut number: usize) -> String {
+    const LETTERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let mut name = String::new();
+    loop {
+        name.push(char::from(LETTERS[number % LETTERS.len()]));
+        number /= LETTERS.len();
+        if number == 0 {
+            return name;
+        }
+        number -= 1;
+    }
 }
 
 /// What an overlay is over and who makes it.
@@ -267,4 +336,17 @@ pub(super) fn user_namespace(pid: rustix::process::Pid) -> Result<OwnedFd, StepE
     let path = format!("/proc/{}/ns/user", pid.as_raw_nonzero());
     rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .step(|| format!("open {path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short_name;
+    use std::collections::HashSet;
+
+    #[test]
+    fn the_names_of_a_hundred_trees_fit_into_what_an_older_linux_takes() {
+        let names: Vec<_> = (0..100).map(short_name).collect();
+        assert_eq!(names.iter().collect::<HashSet<_>>().len(), 100);
+        assert!(names.join(":").len() < 256);
+    }
 }

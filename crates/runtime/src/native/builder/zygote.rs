@@ -9,7 +9,6 @@ use super::super::process_limit;
 use super::super::sandbox::{Child, Sandbox, Stage};
 use super::super::spawner::{Broker, create_deadline};
 use super::super::step::{Step, StepError};
-use super::super::tree;
 use super::super::zygote::{self as guest, Order};
 use super::{Builder, send, unreachable_child, write_proc};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -48,7 +47,10 @@ impl Builder {
         let mut descriptors = descriptors.into_iter();
         let files = descriptors.next();
         sandbox.kept = descriptors.next();
-        let trees = order.layers.iter().map(tree::for_zygote);
+        let trees = order
+            .layers
+            .iter()
+            .map(|layer| self.trees.for_zygote(layer));
         let trees = trees.collect::<Result<Vec<_>, _>>()?;
         let entrances = sandbox.group.entrances()?;
         let (mine, theirs) = channel::pair().step(|| "make a channel".to_owned())?;
