@@ -9,6 +9,7 @@
 //! | everything around a recipe's script | [`build`], [`progress`] |
 //! | what is written down about a template | [`record`], [`rfc3339`] |
 //! | the interpreter that is copied into sandboxes | [`zygote`] |
+//! | images of registries | [`oci`] |
 //! | looking into a template's layers from outside | [`layers`] |
 //! | layers that templates share | [`layer_store`] |
 //! | what a build is made of | [`steps`] |
@@ -23,6 +24,7 @@ pub mod layer_store;
 pub mod layers;
 pub mod lock;
 pub mod measure;
+pub mod oci;
 pub mod progress;
 pub mod recipe;
 pub mod record;

@@ -1,0 +1,15 @@
+//! OCI images: what they are called, what they are made of, and getting them from registries.
+//!
+//! | What | File |
+//! |---|---|
+//! | the name of an image, such as `debian:12` | [`reference`] |
+//! | the name of content by its hash | [`digest`] |
+//! | which machine an image is for | [`platform`] |
+//! | manifests and indexes | [`manifest`] |
+//! | what an image says about its processes and layers | [`config`] |
+
+pub mod config;
+pub mod digest;
+pub mod manifest;
+pub mod platform;
+pub mod reference;
