@@ -13,12 +13,14 @@
 //! | looking into a template's layers from outside | [`layers`] |
 //! | layers that templates share | [`layer_store`] |
 //! | what a build is made of | [`steps`] |
+//! | a Dockerfile, as what a build is made of | [`dockerfile`] |
 //! | how large a tree is | [`measure`] |
 //! | writing a tree with its owners | [`tree`] |
 //! | directories that appear complete or not at all | [`staging`], [`lock`] |
 //! | removing a tree that resists | [`remove`] |
 
 pub mod build;
+pub mod dockerfile;
 pub mod host;
 pub mod layer_store;
 pub mod layers;
