@@ -13,6 +13,7 @@
 use crate::lock::Lock;
 use crate::measure::{MeasureError, measure};
 use crate::record::TemplateRecord;
+use crate::remove::remove_tree;
 use crate::rfc3339;
 use crate::staging::{self, LOCK, Staging, StagingError, Survive};
 use serde::{Deserialize, Serialize};
@@ -219,6 +220,56 @@ impl LayerStore {
         }))
     }
 
+    /// The layer that a step with these inputs made last, held; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`LayerError`].
+    pub fn hold_step(&self, key: &[u8; 32]) -> Result<Option<HeldLayer>, LayerError> {
+        let id = LayerId::of_step(key);
+        let latest = fs::read_to_string(self.pointer(&id)).ok();
+        let latest = latest.and_then(|text| text.trim().parse::<LayerId>().ok());
+        if let Some(latest) = latest
+            && let Some(held) = self.hold(&latest)?
+        {
+            return Ok(Some(held));
+        }
+        self.hold(&id)
+    }
+
+    /// Notes that a step with these inputs was done again, with a result of its own.
+    ///
+    /// # Errors
+    /// [`LayerError`].
+    pub fn note_step(&self, key: &[u8; 32], latest: &LayerId) -> Result<(), LayerError> {
+        let path = self.pointer(&LayerId::of_step(key));
+        let aside = path.with_extension("new");
+        fs::write(&aside, latest.as_str())
+            .and_then(|()| fs::rename(&aside, &path))
+            .map_err(refused("write", &path))
+    }
+
+    fn pointer(&self, id: &LayerId) -> PathBuf {
+        self.directory.join(format!(".latest-{id}"))
+    }
+
+    /// Takes the right to make the layer of these inputs, which one has at a time; `None` while
+    /// somebody else has it.
+    ///
+    /// # Errors
+    /// [`LayerError`].
+    pub fn try_turn(&self, key: &[u8; 32]) -> Result<Option<Turn>, LayerError> {
+        staging::make_private(&self.templates)
+            .and_then(|()| staging::make_private(&self.directory))
+            .map_err(refused("make directory", &self.directory))?;
+        let path = self
+            .directory
+            .join(format!(".turn-{}", LayerId::of_step(key)));
+        let lock = Lock::try_exclusive(&path).map_err(refused("lock", &path))?;
+        // Who had it before removed the file that this lock is on.
+        let lock = lock.filter(|lock| lock.is_of(&path));
+        Ok(lock.map(|lock| Turn { path, _lock: lock }))
+    }
+
     /// Begins a layer.
     ///
     /// # Errors
@@ -309,6 +360,20 @@ impl LayerStore {
     }
 }
 
+/// The right to make one layer. Dropping it gives it up.
+#[derive(Debug)]
+pub struct Turn {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Before the lock: who waits sees that its file is not this one.
+        fs::remove_file(&self.path).ok();
+    }
+}
+
 /// A layer that is being made. Dropped before [`NewLayer::publish`], it is removed.
 #[derive(Debug)]
 pub struct NewLayer {
@@ -321,6 +386,24 @@ impl NewLayer {
     /// The directory to put its files into.
     pub fn tree(&self) -> &Path {
         &self.tree
+    }
+
+    /// Makes the tree of what is at `from`, a directory beside it.
+    ///
+    /// # Errors
+    /// [`LayerError`].
+    pub fn take(&self, from: &Path) -> Result<(), LayerError> {
+        fs::rename(from, &self.tree).map_err(refused("rename", from))
+    }
+
+    /// A lock that keeps the layer's files from being swept for as long as it is held.
+    ///
+    /// # Errors
+    /// [`LayerError`].
+    pub fn lock(&self) -> Result<Lock, LayerError> {
+        self.staging
+            .copy_lock()
+            .map_err(refused("lock", &self.tree))
     }
 
     /// A place beside the tree for what its making needs; it does not become a part of the layer.
@@ -344,6 +427,12 @@ impl NewLayer {
             created: rfc3339::format(SystemTime::now()),
             made_by: made_by.chars().take(1000).collect(),
         };
+        for entry in fs::read_dir(self.staging.path()).map_err(refused("read", &self.tree))? {
+            let entry = entry.map_err(refused("read", &self.tree))?;
+            if entry.file_name() != TREE && entry.file_name() != LOCK {
+                remove_tree(&entry.path()).map_err(StagingError::from)?;
+            }
+        }
         let path = self.staging.path().join(FACTS);
         serde_json::to_vec_pretty(&facts)
             .map_err(io::Error::other)
@@ -480,6 +569,30 @@ mod tests {
         assert_eq!(first.tree, second.tree);
         assert!(second.tree.join("one").exists());
         assert_eq!(ground.ids(), [id]);
+    }
+
+    #[test]
+    fn a_step_that_was_done_again_is_known_by_its_last_result() {
+        let ground = Ground::new();
+        let (first, again) = (ground.put(1), ground.put(2));
+        let of_step = || ground.store().hold_step(&[1; 32]).unwrap().unwrap().id;
+        assert_eq!(of_step(), first);
+        ground.store().note_step(&[1; 32], &again).unwrap();
+        assert_eq!(of_step(), again);
+        staging::remove(&ground.store().directory, again.as_str()).unwrap();
+        assert_eq!(of_step(), first);
+        assert!(ground.store().hold_step(&[3; 32]).unwrap().is_none());
+    }
+
+    #[test]
+    fn one_makes_a_layer_at_a_time() {
+        let ground = Ground::new();
+        let turn = ground.store().try_turn(&[1; 32]).unwrap().unwrap();
+        assert!(ground.store().try_turn(&[1; 32]).unwrap().is_none());
+        assert!(ground.store().try_turn(&[2; 32]).unwrap().is_some());
+        drop(turn);
+        assert!(ground.store().try_turn(&[1; 32]).unwrap().is_some());
+        assert!(names(&ground.store().directory).unwrap().is_empty());
     }
 
     #[test]

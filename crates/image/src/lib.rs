@@ -14,6 +14,7 @@
 //! | layers that templates share | [`layer_store`] |
 //! | what a build is made of | [`steps`] |
 //! | a Dockerfile, as what a build is made of | [`dockerfile`] |
+//! | what a sandbox wrote as a layer | [`settle`] |
 //! | how large a tree is | [`measure`] |
 //! | writing a tree with its owners | [`tree`] |
 //! | directories that appear complete or not at all | [`staging`], [`lock`] |
@@ -21,6 +22,7 @@
 
 pub mod build;
 pub mod dockerfile;
+pub mod clone;
 pub mod host;
 pub mod layer_store;
 pub mod layers;
@@ -33,6 +35,7 @@ pub mod record;
 pub mod registries;
 pub mod remove;
 pub mod rfc3339;
+pub mod settle;
 pub mod sources;
 pub mod staging;
 pub mod steps;

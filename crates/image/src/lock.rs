@@ -54,6 +54,14 @@ impl Lock {
         self.0.try_clone()
     }
 
+    /// The same lock once more: it is held until both are gone.
+    ///
+    /// # Errors
+    /// When Linux refuses.
+    pub fn another(&self) -> io::Result<Self> {
+        self.copy().map(Self)
+    }
+
     /// True while the file at `path` is the one that this lock is on.
     pub fn is_of(&self, path: &Path) -> bool {
         let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);

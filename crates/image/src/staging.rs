@@ -90,6 +90,14 @@ impl Staging {
         }
     }
 
+    /// A copy of what keeps it from being swept.
+    ///
+    /// # Errors
+    /// Linux's own.
+    pub fn copy_lock(&self) -> io::Result<Lock> {
+        self.lock.another()
+    }
+
     /// Where it is until it is published.
     pub fn path(&self) -> &Path {
         &self.path

@@ -7,6 +7,7 @@ mod make;
 mod places;
 mod waiting;
 
+pub(crate) use make::Ground;
 pub(crate) use waiting::Waiting;
 
 use crate::calm::Calm;

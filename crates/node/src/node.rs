@@ -1,7 +1,7 @@
 //! The engine of one machine: it makes sandboxes and keeps what is slow ready ahead of time.
 
 use crate::ceiling::AdmissionError;
-use crate::core::Core;
+use crate::core::{Core, Ground};
 use crate::deadline::Deadline;
 use crate::ending::EndedMeanwhile;
 use crate::internet::InternetError;
@@ -19,7 +19,7 @@ use soulbox_runtime::native::driver::{AttachError, DriverError};
 use soulbox_runtime::native::rights::RightsError;
 use soulbox_scheduler::Minute;
 use soulbox_settings::Settings;
-use soulbox_wire::spawner::Ids;
+use soulbox_wire::spawner::{Ids, StopAt};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -225,6 +225,19 @@ impl Node {
     /// # Errors
     /// [`CreateError`]; everything that was taken is given back.
     pub async fn create_as(&self, spec: SandboxSpec, birth: Birth) -> Result<Sandbox, CreateError> {
+        self.create_of(spec, birth, None).await
+    }
+
+    /// As [`Node::create_as`], with a root that is not that of a template of the store.
+    ///
+    /// # Errors
+    /// [`CreateError`]; everything that was taken is given back.
+    pub(crate) async fn create_of(
+        &self,
+        spec: SandboxSpec,
+        birth: Birth,
+        ground: Option<Ground>,
+    ) -> Result<Sandbox, CreateError> {
         let begin = Instant::now();
         spec.limits.check()?;
         let core = &self.core;
@@ -241,11 +254,25 @@ impl Node {
         core.check_walls(spec.network).await?;
         let limit = core.settings.spawner.create_timeout;
         // What was begun is given back when this is dropped.
-        let waiting =
-            tokio::time::timeout(limit, core.take_or_make((core, &self.pools), &spec, &birth))
-                .await
-                .map_err(|_| CreateError::Timeout(limit))??;
+        let make = async {
+            match ground {
+                None => core.take_or_make((core, &self.pools), &spec, &birth).await,
+                Some(ground) => {
+                    let slot = self.pools.place(core).await?;
+                    core.make_of(Some(slot), &spec, ground, None, StopAt::Running)
+                        .await
+                }
+            }
+        };
+        let waiting = tokio::time::timeout(limit, make)
+            .await
+            .map_err(|_| CreateError::Timeout(limit))??;
         core.hand_out(waiting, spec, birth, promise, begin).await
+    }
+
+    /// Which ids its sandboxes have.
+    pub(crate) fn ids(&self) -> Ids {
+        self.core.ids
     }
 
     /// Keeps sandboxes like `spec` ready from now on, as many as the settings of the pools say.

@@ -10,9 +10,11 @@
 //! | list, get, inspect, remove | here |
 //! | building one from a recipe | [`build`] |
 //! | the sandbox that a recipe's script runs in | [`script`] |
+//! | building one in steps, each a layer | [`steps`] |
 
 pub mod build;
 pub mod script;
+pub mod steps;
 
 use soulbox_image::build::BuildError;
 use soulbox_image::host::{self, HostError, HostRoot};
@@ -125,6 +127,7 @@ pub struct Template {
     /// What the roots of its sandboxes are made of.
     pub layers: Layers,
     held: Lock,
+    published: bool,
 }
 
 impl Template {
@@ -135,6 +138,22 @@ impl Template {
     pub fn is_current(&self) -> bool {
         let place = self.layers.rootfs.with_file_name(staging::LOCK);
         self.held.is_of(&place)
+    }
+
+    /// A template that is being made, for the sandboxes of its making: it has no place of its own,
+    /// and such sandboxes end with the engine that made them. `held` keeps its trees.
+    pub(crate) fn unpublished(record: TemplateRecord, layers: Layers, held: Lock) -> Self {
+        Self {
+            record,
+            layers,
+            held,
+            published: false,
+        }
+    }
+
+    /// Whether it has a place in the store.
+    pub(crate) fn is_published(&self) -> bool {
+        self.published
     }
 
     /// A copy of what holds it, which holds it too.
@@ -159,6 +178,11 @@ impl TemplateStore {
         Self {
             directory: directory(data_dir),
         }
+    }
+
+    /// Where it is.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Removes what killed builds left, and replaced trees that nobody holds any more. To be
@@ -228,6 +252,7 @@ impl TemplateStore {
             record,
             layers,
             held,
+            published: true,
         })
     }
 

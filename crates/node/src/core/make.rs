@@ -21,11 +21,20 @@ use soulbox_model::{Limits, NetworkMode, Phases, SandboxSpec, TemplateName};
 use soulbox_runtime::agent_client::AgentClient;
 use soulbox_runtime::native::driver::{Made, Slot};
 use soulbox_wire::envd::http::InitRequest;
-use soulbox_wire::spawner::{Create, GuestMount, Network, StopAt};
+use soulbox_wire::spawner::{self, Create, GuestMount, Network, StopAt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
+
+/// What the root of a sandbox is.
+pub(crate) struct Ground {
+    /// The read-only trees.
+    pub(crate) template: Arc<Template>,
+    /// An empty directory of the host for what is written, which the caller keeps; none: one that
+    /// goes with the sandbox.
+    pub(crate) upper: Option<String>,
+}
 
 impl Core {
     /// Takes the readiest thing that fits from the pools and makes the rest.
@@ -172,6 +181,29 @@ impl Core {
         stop_at: StopAt,
     ) -> Result<Waiting, CreateError> {
         let template = self.trees.get(&spec.template).await?;
+        self.make_of(
+            slot,
+            spec,
+            Ground {
+                template,
+                upper: None,
+            },
+            zygote,
+            stop_at,
+        )
+        .await
+    }
+
+    /// Makes a sandbox whose root is what `ground` says, whatever the name of its template is.
+    pub(crate) async fn make_of(
+        &self,
+        slot: Option<Waiting>,
+        spec: &SandboxSpec,
+        ground: Ground,
+        zygote: Option<Arc<Zygote>>,
+        stop_at: StopAt,
+    ) -> Result<Waiting, CreateError> {
+        let Ground { template, upper } = ground;
         let layers = tree_source::layers(&template, self.ids)?;
         let opened = spec
             .mounts
@@ -201,7 +233,10 @@ impl Core {
             source,
         })?;
         waiting.template = Some(template);
-        let storage = self.allot(&mut waiting, spec.limits).await?;
+        let storage = match upper {
+            Some(path) => spawner::Storage::Directory { path },
+            None => self.allot(&mut waiting, spec.limits).await?,
+        };
         let listener = listen(&waiting.socket)?;
         let create = Create {
             slot: waiting.slot.number(),
@@ -230,7 +265,7 @@ impl Core {
         &self,
         waiting: &mut Waiting,
         limits: Limits,
-    ) -> Result<soulbox_wire::spawner::Storage, CreateError> {
+    ) -> Result<spawner::Storage, CreateError> {
         let (storage, slot) = (Arc::clone(&self.storage), waiting.slot.number());
         let layer = match storage.is_instant(&limits) {
             true => storage.allot(slot, &limits)?,
@@ -287,7 +322,11 @@ impl Core {
             agent.init(&init).await
         };
         let mut note = Note::new(id.clone(), spec.template.clone());
-        if self.lasting {
+        if self.lasting
+            && template
+                .as_ref()
+                .is_some_and(|template| template.is_published())
+        {
             note.take_over(&spec, mark_of(&layer));
         }
         let text = note.text();
