@@ -21,8 +21,8 @@
 //! | removing a tree that resists | [`remove`] |
 
 pub mod build;
-pub mod dockerfile;
 pub mod clone;
+pub mod dockerfile;
 pub mod host;
 pub mod layer_store;
 pub mod layers;
