@@ -15,6 +15,7 @@
 //! | what a build is made of | [`steps`] |
 //! | a Dockerfile, as what a build is made of | [`dockerfile`] |
 //! | what a sandbox wrote as a layer | [`settle`] |
+//! | the directory that a build copies files from | [`context`] |
 //! | how large a tree is | [`measure`] |
 //! | writing a tree with its owners | [`tree`] |
 //! | directories that appear complete or not at all | [`staging`], [`lock`] |
@@ -22,6 +23,7 @@
 
 pub mod build;
 pub mod clone;
+pub mod context;
 pub mod dockerfile;
 pub mod host;
 pub mod layer_store;
