@@ -14,6 +14,8 @@
 //! | layers that templates share | [`layer_store`] |
 //! | what a build is made of | [`steps`] |
 //! | a Dockerfile, as what a build is made of | [`dockerfile`] |
+//! | copying files into a layer | [`copy`] |
+//! | a tree of links to another one's files | [`clone`] |
 //! | what a sandbox wrote as a layer | [`settle`] |
 //! | the directory that a build copies files from | [`context`] |
 //! | how large a tree is | [`measure`] |
@@ -24,6 +26,7 @@
 pub mod build;
 pub mod clone;
 pub mod context;
+pub mod copy;
 pub mod dockerfile;
 pub mod host;
 pub mod layer_store;
