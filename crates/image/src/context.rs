@@ -123,6 +123,16 @@ impl Context {
         })
     }
 
+    /// A tree that is open already, of which nothing is left out; `shown`: what it is called in
+    /// messages.
+    pub fn of_tree(root: OwnedFd, shown: &Path) -> Self {
+        Self {
+            root,
+            directory: shown.to_owned(),
+            ignore: Ignore::default(),
+        }
+    }
+
     /// The directory, as it was given.
     pub fn directory(&self) -> &Path {
         &self.directory

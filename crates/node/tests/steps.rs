@@ -3,11 +3,15 @@
 
 mod support;
 
+use soulbox_image::context::Context;
 use soulbox_image::layer_store::LayerStore;
 use soulbox_image::layers::Layers;
 use soulbox_image::record::{ROOTFS, TemplateRecord};
 use soulbox_image::staging::{Staging, Survive};
-use soulbox_image::steps::{Base, Command, Plan, RegistryAuth, Run, Stage, Step, StepKind};
+use soulbox_image::steps::{
+    Base, Command, Copy, CopyFrom, Place as StepPlace, Plan, RegistryAuth, Run, Stage, Step,
+    StepKind,
+};
 use soulbox_model::TemplateName;
 use soulbox_node::Node;
 use soulbox_node::template::TemplateStore;
@@ -17,7 +21,7 @@ use soulbox_node::template::steps::{
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use support::Place;
@@ -32,9 +36,19 @@ const PROGRAMS: [&str; 14] = [
 #[derive(Default)]
 struct Given {
     secrets: HashMap<String, Vec<u8>>,
+    context: Option<Arc<Context>>,
+    upload: Option<PathBuf>,
 }
 
 impl Sources for Given {
+    fn context(&self) -> Option<Arc<Context>> {
+        self.context.clone()
+    }
+
+    fn upload(&self, _: &str) -> Option<PathBuf> {
+        self.upload.clone()
+    }
+
     fn secret(&self, id: &str) -> Option<Vec<u8>> {
         self.secrets.get(id).cloned()
     }
@@ -135,13 +149,13 @@ impl Ground {
     /// Builds the template `mine`, and ends the build at the event that `until` picks.
     async fn build_until(&self, steps: &[Step], until: fn(&StepEvent) -> bool) -> Built {
         let plan = Plan {
-            stages: vec![Stage {
-                name: None,
-                base: Base::Template("small".parse().unwrap()),
-                steps: steps.to_vec(),
-            }],
+            stages: vec![stage(steps)],
             target: 0,
         };
+        self.carry_out(&plan, until).await
+    }
+
+    async fn carry_out(&self, plan: &Plan, until: fn(&StepEvent) -> bool) -> Built {
         let (sender, mut receiver) = mpsc::channel(1000);
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let told = tokio::spawn(async move {
@@ -168,7 +182,7 @@ impl Ground {
             events: &sender,
         };
         let name: TemplateName = "mine".parse().unwrap();
-        let record = builder.build(&plan, &name, stop.as_mut()).await;
+        let record = builder.build(plan, &name, stop.as_mut()).await;
         drop(sender);
         let events = told.await.unwrap();
         Built { record, events }
@@ -210,6 +224,28 @@ fn has(directory: &Path, bytes: &[u8]) -> bool {
             _ => false,
         }
     })
+}
+
+fn stage(steps: &[Step]) -> Stage {
+    Stage {
+        name: None,
+        base: Base::Template("small".parse().unwrap()),
+        steps: steps.to_vec(),
+    }
+}
+
+fn copy(from: CopyFrom, source: &str, to: &str) -> Step {
+    step(StepKind::Copy(Copy {
+        from,
+        sources: vec![source.to_owned()],
+        excludes: Vec::new(),
+        place: StepPlace {
+            to: to.to_owned(),
+            owner: None,
+            mode: None,
+        },
+        unpack: false,
+    }))
 }
 
 fn step(kind: StepKind) -> Step {
@@ -416,4 +452,69 @@ async fn a_secret_is_there_for_its_command_only() {
         .unwrap_err();
     assert_eq!(said.to_string(), "secret token was not given to the build");
     ground.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_copied_from_a_directory_an_upload_and_another_stage() {
+    let mut ground = Ground::new().await;
+    let directory = ground.place.path("context");
+    fs::create_dir_all(directory.join("app")).unwrap();
+    fs::write(directory.join("app/main"), "one").unwrap();
+    symlink("main", directory.join("app/link")).unwrap();
+    fs::write(directory.join("left"), "out").unwrap();
+    fs::write(directory.join(".dockerignore"), "left\n").unwrap();
+    ground.given.context = Some(Arc::new(Context::open(&directory, None).unwrap()));
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_dir_all("up", directory.join("app")).unwrap();
+    let upload = ground.place.path("upload.tar");
+    fs::write(&upload, tar.into_inner().unwrap()).unwrap();
+    ground.given.upload = Some(upload);
+    let uploaded = || CopyFrom::Upload { hash: "x".into() };
+    let plan = Plan {
+        stages: vec![
+            stage(&[run("echo made > ~/made")]),
+            stage(&[
+                copy(CopyFrom::Context, "app", "/srv/app"),
+                copy(CopyFrom::Context, "app/main", "/srv/renamed"),
+                copy(uploaded(), "up/main", "mine"),
+                copy(CopyFrom::Stage(0), "/home/user/made", "/srv/"),
+                copy(
+                    CopyFrom::Inline {
+                        name: "f".into(),
+                        content: "text\n".into(),
+                    },
+                    "f",
+                    "/srv/inline",
+                ),
+            ]),
+        ],
+        target: 1,
+    };
+    let built = ground.carry_out(&plan, |_| false).await;
+    built.record.unwrap();
+    let look =
+        "cd /srv; cat app/link renamed made inline; stat -c %u /srv/app/main ~/mine; ls /srv";
+    let seen = ground.shell("user", look).await;
+    assert_eq!(
+        seen,
+        "oneonemade\ntext\n0\n1000\napp\ninline\nmade\nrenamed\n"
+    );
+    // Only what changed is copied again.
+    fs::write(directory.join("app/other"), "two").unwrap();
+    let again = ground.carry_out(&plan, |_| false).await;
+    assert_eq!(again.cached(), [1], "{:?}", again.record);
+    let third = ground.carry_out(&plan, |_| false).await;
+    assert_eq!(third.cached(), [1, 1, 2, 3, 4, 5]);
+    for (source, why) in [("left", "leaves it out"), ("../up", ""), ("none", "")] {
+        let built = ground
+            .build(&[copy(CopyFrom::Context, source, "/srv/")])
+            .await;
+        let said = built.record.unwrap_err().to_string();
+        assert!(
+            said.contains("failed to copy") && said.contains(why),
+            "{said}"
+        );
+    }
+    ground.node.stop().await;
+    assert_eq!(ground.left(), [""; 0]);
 }

@@ -12,6 +12,7 @@
 //! | a zygote's start, from inside | `zygote` |
 //! | what the engine's user may do, and which ids come of it | [`rights`], [`ids`] |
 //! | counting processes without a cgroup | `process_limit` |
+//! | layers as one tree, to read them on the host | [`merged`] |
 //! | giving back | `undo`, `closer` |
 //! | what a killed spawner leaves: who, and where it is written down | [`identity`], [`journal`] |
 //! | the security policy as tables | [`policy`] |
@@ -34,6 +35,7 @@ pub mod ids;
 pub mod journal;
 mod kit;
 mod mask;
+pub mod merged;
 pub mod network;
 pub mod policy;
 mod process_limit;

@@ -25,6 +25,7 @@ pub(crate) mod state;
 use crate::node::{CreateError, Node};
 use crate::template::script::Stop;
 use crate::template::{TemplateError, TemplateStore};
+use soulbox_image::context::Context;
 use soulbox_image::layer_store::{HeldLayer, LayerError, LayerId, MAX_LAYERS, NewLayer};
 use soulbox_image::record::TemplateRecord;
 use soulbox_image::settle::SettleError;
@@ -194,7 +195,7 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// What a plan refers to and does not have in it.
 pub trait Sources: Send + Sync {
     /// The directory that files are copied from, if there is one.
-    fn context(&self) -> Option<PathBuf> {
+    fn context(&self) -> Option<Arc<Context>> {
         None
     }
 

@@ -340,7 +340,7 @@ impl StepBuilder<'_> {
             } => {
                 let context = self.sources.context();
                 let context = context.ok_or_else(|| StepError::NotGiven("a context".into()))?;
-                let host = beneath(&context, source)?;
+                let host = beneath(context.directory(), source)?;
                 add(host, target, true);
             }
             RunMount::Bind { target, .. } => {
