@@ -7,9 +7,11 @@
 //! | which machine an image is for | [`platform`] |
 //! | manifests and indexes | [`manifest`] |
 //! | what an image says about its processes and layers | [`config`] |
+//! | getting them from registries | [`registry`] |
 
 pub mod config;
 pub mod digest;
 pub mod manifest;
 pub mod platform;
 pub mod reference;
+pub mod registry;

@@ -12,6 +12,7 @@
 //! | the settings themselves | [`section`] |
 //! | where text comes from | [`source`], [`file`] |
 //! | which text wins, and what it must look like | [`reader`], [`value`] |
+//! | the proxies of the environment | [`proxies`] |
 //! | loading all of it | [`load`] |
 //! | `docs/settings.md` | [`document`] |
 
@@ -21,6 +22,7 @@ pub mod document;
 pub mod duration;
 pub mod file;
 pub mod load;
+pub mod proxies;
 pub mod reader;
 pub mod section;
 pub mod source;
@@ -30,9 +32,10 @@ pub mod value;
 pub use backend::Backend;
 pub use cpu::Cpu;
 pub use load::{Flag, SettingError, Settings};
+pub use proxies::Proxies;
 pub use reader::{Entry, Origin};
 pub use section::{
-    Agent, Commands, Execute, Log, Network, Paths, Pool, Sandbox, Spawner, Storage, Store,
+    Agent, Commands, Execute, Log, Network, Paths, Pool, Registry, Sandbox, Spawner, Storage, Store,
 };
 pub use source::{Fixed, Host, Source};
 pub use subnet::Subnet;

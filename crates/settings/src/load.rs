@@ -1,10 +1,11 @@
 //! Loading all settings at once.
 
 use crate::file;
+use crate::proxies::Proxies;
 use crate::reader::{Entry, Origin, Reader};
 use crate::section::{
-    Agent, Client, Commands, Execute, Log, Network, Node, Paths, Pool, Sandbox, Server, Spawner,
-    Storage, Store, Zygote,
+    Agent, Client, Commands, Execute, Log, Network, Node, Paths, Pool, Registry, Sandbox, Server,
+    Spawner, Storage, Store, Zygote,
 };
 use crate::source::{Fixed, Host, Source};
 use std::collections::BTreeMap;
@@ -98,6 +99,10 @@ pub struct Settings {
     pub network: Network,
     /// What is prepared ahead of time.
     pub pool: Pool,
+    /// Registries that images come from.
+    pub registry: Registry,
+    /// The proxies that the environment names.
+    pub proxies: Proxies,
     /// Interpreters that are loaded ahead of time.
     pub zygote: Zygote,
     /// The process that makes sandboxes.
@@ -164,6 +169,8 @@ impl Settings {
             execute: Execute::read(reader)?,
             network: Network::read(reader)?,
             pool: Pool::read(reader)?,
+            registry: Registry::read(reader)?,
+            proxies: Proxies::of(reader.source),
             zygote: Zygote::read(reader)?,
             spawner: Spawner::read(reader)?,
             storage: Storage::read(reader)?,

@@ -62,6 +62,7 @@ pub struct Host {
     config: Option<PathBuf>,
     data: Option<PathBuf>,
     runtime: Option<PathBuf>,
+    docker: Option<PathBuf>,
 }
 
 impl Host {
@@ -78,6 +79,7 @@ impl Host {
             config: directory("XDG_CONFIG_HOME"),
             data: directory("XDG_DATA_HOME"),
             runtime: directory("XDG_RUNTIME_DIR"),
+            docker: directory("DOCKER_CONFIG"),
         }
     }
 
@@ -122,6 +124,13 @@ impl Host {
         own.into_iter()
             .chain([PathBuf::from("/etc/soulbox/soulbox.toml")])
             .collect()
+    }
+
+    /// Where `docker login` keeps what it was told; empty when nobody has a home here.
+    pub(crate) fn docker_config(&self) -> PathBuf {
+        let home = self.home.as_ref().map(|home| home.join(".docker"));
+        let directory = self.docker.clone().or(home);
+        directory.map_or_else(PathBuf::new, |directory| directory.join("config.json"))
     }
 }
 

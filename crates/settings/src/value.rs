@@ -237,6 +237,7 @@ macro_rules! list {
 }
 
 list!(
+    String = "list of words",
     PathBuf = "list of paths",
     IpAddr = "list of addresses",
     Subnet = "list of ranges of addresses"
