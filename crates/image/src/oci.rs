@@ -7,11 +7,13 @@
 //! | which machine an image is for | [`platform`] |
 //! | manifests and indexes | [`manifest`] |
 //! | what an image says about its processes and layers | [`config`] |
+//! | the template that is made of it | [`record`] |
 //! | getting them from registries | [`registry`] |
 
 pub mod config;
 pub mod digest;
 pub mod manifest;
 pub mod platform;
+pub mod record;
 pub mod reference;
 pub mod registry;

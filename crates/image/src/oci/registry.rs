@@ -52,17 +52,15 @@ use super::manifest::{
 use super::platform::Platform;
 use super::reference::Reference;
 use crate::steps::RegistryAuth;
-use ::http::header::{ACCEPT, CONTENT_TYPE};
+use ::http::header::ACCEPT;
 use ::http::uri::Scheme;
-use ::http::{HeaderMap, HeaderName, HeaderValue};
+use ::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use session::Session;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What registries say that the digest of their answer is.
-const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// An index may name a further index, but not without an end.
 const MAX_INDEXES: usize = 3;
 
@@ -206,11 +204,6 @@ impl Registry {
     }
 }
 
-/// A media type without its parameters.
-fn bare(media_type: &str) -> &str {
-    media_type.split(';').next().unwrap_or_default().trim()
-}
-
 /// The manifest or index by the name `wanted`, with its media type.
 async fn manifest(
     session: &Session<'_>,
@@ -225,17 +218,9 @@ async fn manifest(
     }
     let path = format!("manifests/{wanted}");
     let what = format!("image {image}");
-    let got = session.anywhere(async |place| {
-        let answer = session.get(place, &path, &headers, &what).await?;
-        let kind = answer.header(CONTENT_TYPE).map(bare).map(str::to_owned);
-        let told = answer.header(CONTENT_DIGEST);
-        let told = told.and_then(|told| told.parse::<Digest>().ok());
-        let content = answer.body.whole(MAX_MANIFEST).await?;
-        Ok((kind, told, content))
-    });
-    let (kind, told, content) = got.await?;
-    check(expected.or(told), &content)?;
-    Ok((kind, content))
+    let got = session.short(&path, &headers, &what, MAX_MANIFEST).await?;
+    check(expected.or(got.told), &got.content)?;
+    Ok((got.kind, got.content))
 }
 
 /// The config that a manifest names.
@@ -244,14 +229,11 @@ async fn config(session: &Session<'_>, manifest: &Manifest) -> Result<ImageConfi
     let path = format!("blobs/{}", part.digest);
     let what = format!("config {}", part.digest);
     let limit = part.size.min(MAX_CONFIG);
-    let headers = HeaderMap::new();
-    let got = session.anywhere(async |place| {
-        let answer = session.get(place, &path, &headers, &what).await?;
-        Ok(answer.body.whole(limit).await?)
-    });
-    let content = got.await?;
-    check(Some(part.digest), &content)?;
-    Ok(ImageConfig::parse(&content, manifest.layers.len())?)
+    let got = session
+        .short(&path, &HeaderMap::new(), &what, limit)
+        .await?;
+    check(Some(part.digest), &got.content)?;
+    Ok(ImageConfig::parse(&got.content, manifest.layers.len())?)
 }
 
 fn check(wanted: Option<Digest>, content: &[u8]) -> Result<(), Unresolved> {

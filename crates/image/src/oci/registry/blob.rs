@@ -4,7 +4,7 @@ use super::error::CallError;
 use super::growing::Growth;
 use super::http::{Answer, HttpError};
 use super::part::{Part, PartError};
-use super::session::{Place, Session};
+use super::session::{Place, Retries, Session, tell_mirror};
 use crate::oci::digest::Digest;
 use crate::oci::manifest::Descriptor;
 use bytes::BytesMut;
@@ -82,9 +82,7 @@ impl Download<'_> {
                 Ok(()) => break,
                 Err(BlobError::Part(error)) => return Err(error.into()),
                 Err(error) if number + 1 == places.len() => return Err(error),
-                Err(error) => {
-                    tracing::info!(mirror = place.authority, %error, "a mirror did not help");
-                }
+                Err(error) => tell_mirror(place, &error),
             }
         }
         let is = Digest::from_bytes(sofar.hash.finalize().into());
@@ -125,33 +123,18 @@ impl Download<'_> {
 
     /// Downloads the rest from a place. As long as it gets on, breaks do it no harm.
     async fn patiently(&self, place: &Place, sofar: &mut Sofar) -> Result<(), BlobError> {
-        let mut breaks = 0;
+        let (mut retries, mut breaks) = (Retries::new(self.session.registry), 0);
         loop {
             let before = sofar.len;
-            // A break is an error for the ones that come after it only if nothing came before it.
-            let mut other = None;
-            let tried =
-                self.session
-                    .registry
-                    .patiently(async || match self.rest(place, sofar).await {
-                        Err(BlobError::Call(error)) if sofar.len == before => Err(error),
-                        Err(error) => {
-                            other = Some(error);
-                            Ok(())
-                        }
-                        Ok(()) => Ok(()),
-                    });
-            tried.await?;
-            match other {
-                None => return Ok(()),
-                Some(BlobError::Call(error))
-                    if error.may_pass().is_some() && breaks < MAX_BREAKS =>
-                {
-                    breaks += 1;
-                    tracing::debug!(%error, "a download goes on after a break");
-                }
-                Some(error) => return Err(error),
+            let error = match self.rest(place, sofar).await {
+                Err(BlobError::Call(error)) if breaks < MAX_BREAKS => error,
+                done => return done,
+            };
+            if sofar.len > before {
+                retries.forget();
+                breaks += 1;
             }
+            retries.pause(error).await?;
         }
     }
 

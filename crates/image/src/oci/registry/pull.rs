@@ -11,6 +11,7 @@ use crate::steps::RegistryAuth;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use std::collections::HashSet;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -66,6 +67,9 @@ pub enum PullEvent {
     Layer(Digest),
 }
 
+/// A layer on its way, with its number.
+type Pulling<'a> = Pin<Box<dyn Future<Output = Result<(usize, HeldLayer), PullError>> + Send + 'a>>;
+
 impl Registry {
     /// Gets the layers of an image into the store below `templates`: those that are not there yet,
     /// several at once. Gives them held, the lowest first. Dropped before its end, it leaves
@@ -117,16 +121,20 @@ impl Registry {
             more: &more,
             waiting: &waiting,
         };
-        let layers = wanted.iter().enumerate().map(async |(number, layer)| {
-            let held = pull.layer(layer).await;
-            let held = held.map_err(|source| PullError::Layer {
-                image: image.reference.clone(),
-                layer: layer.blob.digest,
-                source: Box::new(source),
-            })?;
-            tell(PullEvent::Layer(layer.blob.digest));
-            Ok::<_, PullError>((number, held))
-        });
+        let mut layers: Vec<Pulling<'_>> = Vec::new();
+        for (number, layer) in wanted.iter().enumerate() {
+            let pull = &pull;
+            layers.push(Box::pin(async move {
+                let held = pull.layer(layer).await;
+                let held = held.map_err(|source| PullError::Layer {
+                    image: image.reference.clone(),
+                    layer: layer.blob.digest,
+                    source: Box::new(source),
+                })?;
+                tell(PullEvent::Layer(layer.blob.digest));
+                Ok((number, held))
+            }));
+        }
         let layers = stream::iter(layers).buffer_unordered(self.options.downloads.max(1));
         let mut held: Vec<(usize, HeldLayer)> = layers.try_collect().await?;
         held.sort_by_key(|(number, _)| *number);

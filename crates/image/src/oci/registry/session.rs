@@ -6,16 +6,19 @@ use super::error::CallError;
 use super::http::{self as wire, Answer, Ask, HttpError};
 use super::line::{LineError, is_loopback};
 use super::token::TokenKey;
+use crate::oci::digest::Digest;
 use crate::oci::reference::{DOCKER_HUB, Reference};
 use crate::steps::RegistryAuth;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
 use http::uri::{Authority, Scheme, Uri};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::PoisonError;
 use std::time::Duration;
 
+/// What registries say that the digest of their answer is.
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// Where Docker Hub's images really are.
 const HUB_HOST: &str = "registry-1.docker.io";
 /// The most redirects of one request.
@@ -35,6 +38,52 @@ pub(super) struct Place {
     pub(super) login: String,
     /// Whether it is a mirror, which is not told the password for the registry.
     pub(super) mirror: bool,
+}
+
+/// A short answer.
+pub(super) struct Short {
+    /// Its media type, if the registry said one.
+    pub(super) kind: Option<String>,
+    /// Its digest, if the registry said one.
+    pub(super) told: Option<Digest>,
+    pub(super) content: Bytes,
+}
+
+/// Counts how often something was tried.
+pub(super) struct Retries {
+    tried: u32,
+    most: u32,
+}
+
+impl Retries {
+    pub(super) fn new(registry: &Registry) -> Self {
+        Self {
+            tried: 1,
+            most: registry.options.attempts,
+        }
+    }
+
+    /// It got on: what comes is counted anew.
+    pub(super) fn forget(&mut self) {
+        self.tried = 1;
+    }
+
+    /// Waits until it can be tried again. Gives the error back when it is for good, or has come too
+    /// often.
+    pub(super) async fn pause(&mut self, error: CallError) -> Result<(), CallError> {
+        let Some(after) = error.may_pass().filter(|_| self.tried < self.most) else {
+            return Err(error);
+        };
+        tracing::debug!(%error, tried = self.tried, "a registry is asked again");
+        tokio::time::sleep(after.unwrap_or_else(|| back_off(self.tried))).await;
+        self.tried += 1;
+        Ok(())
+    }
+}
+
+/// Tells the operator that a mirror could as well not be there.
+pub(super) fn tell_mirror(place: &Place, error: &dyn std::error::Error) {
+    tracing::info!(mirror = place.authority, %error, "a mirror did not help");
 }
 
 /// What may be where, and who asks.
@@ -81,26 +130,56 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Does something with one place after the other until it goes well, each as often as the
-    /// options say.
-    pub(super) async fn anywhere<T>(
+    /// Gets a short answer from one place after the other until it goes well, from each as often as
+    /// the options say.
+    pub(super) async fn short(
         &self,
-        mut act: impl AsyncFnMut(&Place) -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
-        let mut places = self.places.iter().peekable();
-        loop {
-            // There is at least the registry itself.
-            let Some(place) = places.next() else {
-                return Err(HttpError::Address(String::new()).into());
-            };
-            let done = self.registry.patiently(async || act(place).await).await;
-            match done {
-                Err(error) if places.peek().is_some() => {
-                    tracing::info!(mirror = place.authority, %error, "a mirror did not help");
+        path: &str,
+        headers: &HeaderMap,
+        what: &str,
+        limit: u64,
+    ) -> Result<Short, CallError> {
+        let mut error = None;
+        for place in &self.places {
+            let mut retries = Retries::new(self.registry);
+            loop {
+                match self.short_once(place, path, headers, what, limit).await {
+                    Ok(short) => return Ok(short),
+                    Err(failed) => match retries.pause(failed).await {
+                        Ok(()) => {}
+                        Err(failed) => {
+                            if place.mirror {
+                                tell_mirror(place, &failed);
+                            }
+                            error = Some(failed);
+                            break;
+                        }
+                    },
                 }
-                done => return done,
             }
         }
+        // There is at least the registry itself.
+        Err(error.unwrap_or_else(|| HttpError::Address(path.to_owned()).into()))
+    }
+
+    async fn short_once(
+        &self,
+        place: &Place,
+        path: &str,
+        headers: &HeaderMap,
+        what: &str,
+        limit: u64,
+    ) -> Result<Short, CallError> {
+        let answer = self.get(place, path, headers, what).await?;
+        let kind = answer.header(CONTENT_TYPE).map(bare).map(str::to_owned);
+        let told = answer.header(CONTENT_DIGEST);
+        let told = told.and_then(|told| told.parse().ok());
+        let content = answer.body.whole(limit).await?;
+        Ok(Short {
+            kind,
+            told,
+            content,
+        })
     }
 
     /// Asks a place for what is at `path` of the repository. `what` is for messages.
@@ -148,26 +227,6 @@ impl<'a> Session<'a> {
 }
 
 impl Registry {
-    /// Tries something until it goes well, fails for good, or has failed too often.
-    pub(super) async fn patiently<T>(
-        &self,
-        mut act: impl AsyncFnMut() -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
-        let mut tried = 1;
-        loop {
-            let error = match act().await {
-                Ok(done) => return Ok(done),
-                Err(error) => error,
-            };
-            let Some(after) = error.may_pass().filter(|_| tried < self.options.attempts) else {
-                return Err(error);
-            };
-            tracing::debug!(%error, tried, "a registry is asked again");
-            tokio::time::sleep(after.unwrap_or_else(|| back_off(tried))).await;
-            tried += 1;
-        }
-    }
-
     /// Sends a request and follows where it leads. What says who we are stays with the host that it
     /// is for: signed addresses of object stores need none, and must not be told.
     async fn follow(
@@ -256,6 +315,11 @@ impl Registry {
         schemes.insert(place.authority.clone(), scheme.clone());
         Ok(scheme)
     }
+}
+
+/// A media type without its parameters.
+fn bare(media_type: &str) -> &str {
+    media_type.split(';').next().unwrap_or_default().trim()
 }
 
 fn is_redirect(status: StatusCode) -> bool {
