@@ -46,7 +46,10 @@ fn what_cannot_be_done_is_told() {
             241,
             "/no/such",
         ),
-        (&["template", "build", "../x"], 240, "template name"),
+        (&["template", "build", "../x"], 241, "../x"),
+        (&["template", "build", "X"], 240, "template name"),
+        (&["template", "build", "/"], 241, "neither a Dockerfile"),
+        (&["template", "build", "base", "--target", "x"], 240, "--target"),
     ] {
         soulbox
             .run(arguments)

@@ -121,7 +121,7 @@ pub(crate) enum Verb {
     /// Make, list and remove keys of a server
     Key(key::Args),
     /// List, build, remove and inspect templates
-    Template(template::Args),
+    Template(Box<template::Args>),
     /// Say what this machine has and lacks
     Doctor(doctor::Args),
     /// List sandboxes that ended while no engine was there to tell it

@@ -317,6 +317,17 @@ fn the_start_command_and_its_arguments() {
     ] {
         assert_eq!(last(&format!("FROM x\n{text}")), expected, "{text}");
     }
+    // ENTRYPOINT takes away what the base has, not what this stage has said.
+    let own = steps("FROM x\nCMD [\"a\"]\nENTRYPOINT [\"b\"]");
+    assert_eq!(
+        own[1..],
+        [
+            StepKind::Start(exec(&["b"])),
+            StepKind::StartArguments(exec(&["a"]))
+        ]
+    );
+    let base = steps("FROM x AS y\nCMD [\"a\"]\nFROM y\nENTRYPOINT [\"b\"]");
+    assert_eq!(base, [StepKind::Start(exec(&["b"]))]);
     let mut asked = options();
     asked.healthcheck = true;
     for (text, ready) in [

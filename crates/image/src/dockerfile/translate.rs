@@ -17,6 +17,8 @@ pub(super) struct State {
     pub(super) variables: Variables,
     pub(super) workdir: String,
     onbuild: Vec<Line>,
+    /// What CMD has set in this very stage.
+    arguments: Option<Command>,
 }
 
 /// A stage whose steps are known; stages in it are numbered as in the file.
@@ -160,6 +162,7 @@ impl Planner<'_> {
                 .map(|done| done.state.clone())
                 .unwrap_or_default();
             let onbuild = std::mem::take(&mut state.onbuild);
+            state.arguments = None;
             return Ok((state, onbuild));
         }
         let facts = match base {
@@ -233,8 +236,17 @@ impl Planner<'_> {
                 let words = shell.arguments.iter().map(|word| word.value.to_string());
                 StepKind::Shell(words.collect())
             }
-            Instruction::Entrypoint(start) => StepKind::Start(command(&start.arguments)),
-            Instruction::Cmd(arguments) => StepKind::StartArguments(command(&arguments.arguments)),
+            Instruction::Entrypoint(start) => {
+                // It takes away the arguments that the base has, but not those of its own stage.
+                let mut kinds = vec![StepKind::Start(command(&start.arguments))];
+                let arguments = state.arguments.clone();
+                kinds.extend(arguments.map(|own| StepKind::StartArguments(Some(own))));
+                return Ok(kinds);
+            }
+            Instruction::Cmd(arguments) => {
+                state.arguments = command(&arguments.arguments);
+                StepKind::StartArguments(state.arguments.clone())
+            }
             Instruction::Healthcheck(check) => self.healthcheck(line, &check.arguments),
             Instruction::Label(label) => {
                 self.pairs(line, "LABEL", &label.arguments.value, state)?;

@@ -23,8 +23,8 @@ pub(crate) struct Args {
 enum Verb {
     /// List the templates of this machine
     Ls(list::Args),
-    /// Build a template from a recipe
-    Build(build::Args),
+    /// Build a template from a Dockerfile or a recipe
+    Build(Box<build::Args>),
     /// Remove a template
     Rm(remove::Args),
     /// Tell everything about a template

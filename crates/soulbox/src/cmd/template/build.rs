@@ -1,116 +1,206 @@
-//! `soulbox template build`.
+//! `soulbox template build`: from a Dockerfile or from a recipe.
 
-use super::{failed, name};
+mod dockerfile;
+mod given;
+mod recipe;
+mod show;
+
+use super::name;
 use crate::cli::Global;
-use crate::engine;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::signal::Stop;
-use crate::terminal::{self, Progress};
-use serde_json::json;
-use soulbox_image::progress::BuildEvent;
-use soulbox_image::recipe::{Recipe, RecipeError};
-use soulbox_node::template::TemplateStore;
-use soulbox_settings::Settings;
-use std::path::PathBuf;
-use tokio::sync::mpsc;
+use soulbox_image::recipe::{MANIFEST, Recipe};
+use soulbox_model::TemplateName;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
   soulbox template build base
-  soulbox template build mine --recipe ./my-recipe --verbose";
+  soulbox template build . -t mine
+  soulbox template build . -f docker/Dockerfile -t mine:v2 --build-arg VERSION=1.2
+  soulbox template build . -t mine --secret id=token,env=TOKEN --shell-on-failure
+  soulbox template build mine --recipe ./my-recipe --verbose
 
-/// How many events may wait to be shown.
-const WAITING: usize = 1024;
+A directory with a recipe.toml is a recipe, one with a Dockerfile is what the Dockerfile copies
+from. A word that is the name of a built-in recipe is that recipe: ./base is a directory.";
+
+/// The name of a file that a directory is built by.
+const DOCKERFILE: &str = "Dockerfile";
+/// Tags that mean no tag.
+const NO_TAG: [&str; 2] = ["latest", "default"];
 
 /// Flags of `soulbox template build`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The template that is made
-    name: String,
-    /// The directory of the recipe [default: the built-in recipe of that name]
+    /// A directory with a Dockerfile or a recipe, a Dockerfile, or the name of a built-in recipe
+    #[arg(value_name = "DIR|FILE|NAME")]
+    what: String,
+    /// The template that is made [default: the name of the recipe or the directory]
+    #[arg(short = 't', long = "tag", value_name = "NAME[:TAG]")]
+    tag: Option<String>,
+    /// The directory of a recipe; then NAME is the template that is made
     #[arg(long, value_name = "DIR")]
     recipe: Option<PathBuf>,
-    /// Show what the recipe's script prints
+    /// Show what the recipe's script prints; steps of a Dockerfile always show it
     #[arg(short, long)]
     verbose: bool,
     /// Print one JSON object about the template
     #[arg(long)]
     json: bool,
+    /// What is for Dockerfiles.
+    #[command(flatten)]
+    dockerfile: dockerfile::Flags,
+}
+
+/// What is built.
+#[derive(Debug)]
+enum What {
+    Recipe(Box<Recipe>),
+    Dockerfile {
+        name: TemplateName,
+        /// Where files are copied from.
+        directory: PathBuf,
+        file: PathBuf,
+    },
 }
 
 pub(super) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
-    let mut settings = global.settings(engine::without_pools())?;
-    engine::keep_in_memory(&mut settings);
-    let name = name(&args.name)?;
-    let recipe = match &args.recipe {
-        Some(directory) => Recipe::load(name, directory),
-        None => Recipe::built_in(&name),
-    };
-    let recipe = recipe.map_err(|error| refused(&error))?;
-    let runtime = engine::runtime()?;
-    let done = runtime.block_on(build(settings, recipe, args));
-    runtime.shutdown_background();
-    done
+    let what = what(args)?;
+    if let What::Recipe(_) = &what
+        && let Some(flag) = args.dockerfile.given()
+    {
+        let why = format!("{flag} is for Dockerfiles, and {} is a recipe", args.what);
+        return Err(Failure::new(Exit::USAGE, why).help(format!("leave out {flag}")));
+    }
+    match what {
+        What::Recipe(recipe) => recipe::run(global, *recipe, args),
+        What::Dockerfile {
+            name,
+            directory,
+            file,
+        } => dockerfile::run(global, args, &name, &directory, &file),
+    }
 }
 
-fn refused(error: &RecipeError) -> Failure {
-    match error {
-        RecipeError::Unknown { .. } => {
-            Failure::of(Exit::NOT_FOUND, error).help("--recipe DIR names a recipe of your own")
+fn what(args: &Args) -> Result<What, Failure> {
+    let tag = args.tag.as_deref().map(tagged).transpose()?;
+    if let Some(directory) = &args.recipe {
+        let name = match tag {
+            Some(tag) => tag,
+            None => name(&args.what)?,
+        };
+        return Ok(What::Recipe(Box::new(recipe::load(name, directory)?)));
+    }
+    let path = Path::new(&args.what);
+    let is_word = !args.what.contains('/') && !matches!(args.what.as_str(), "." | "..");
+    let built_in = Recipe::built_in_names().any(|known| known == args.what);
+    if is_word && (built_in || !path.exists()) && args.dockerfile.file.is_none() {
+        let mut recipe = recipe::built_in(&name(&args.what)?)?;
+        if let Some(tag) = tag {
+            recipe.name = tag;
         }
-        RecipeError::Read { .. } => Failure::of(Exit::NOT_FOUND, error),
-        _ => Failure::of(Exit::USAGE, error),
+        return Ok(What::Recipe(Box::new(recipe)));
     }
+    of_path(path, tag, args.dockerfile.file.as_deref())
 }
 
-async fn build(settings: Settings, recipe: Recipe, args: &Args) -> Result<Exit, Failure> {
-    let stop = Stop::listen()?;
-    let store = TemplateStore::new(&settings.paths.data_dir);
-    let node = engine::start(settings).await?;
-    let progress = Progress::percent(&format!("building template {}", recipe.name));
-    let (sender, receiver) = mpsc::channel(WAITING);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let cpu_millis = u32::try_from(cores * 1000).unwrap_or(u32::MAX);
-    let mut asked = Box::pin(stop.wait());
-    let building = async {
-        let built = store
-            .build(recipe, &*node, cpu_millis, &sender, asked.as_mut())
-            .await;
-        drop(sender);
-        built
+fn of_path(path: &Path, tag: Option<TemplateName>, file: Option<&Path>) -> Result<What, Failure> {
+    let is_directory = match path.metadata() {
+        Ok(metadata) => metadata.is_dir(),
+        Err(error) => {
+            let what = format!("cannot read {}", path.display());
+            return Err(Failure::new(Exit::NOT_FOUND, what)
+                .because(&error)
+                .help("name a directory, a Dockerfile, or a built-in recipe"));
+        }
     };
-    let (built, ()) = tokio::join!(building, show(receiver, &progress, args.verbose));
-    drop(progress);
-    node.stop().await;
-    let record = built.map_err(|error| failed(&error))?;
-    if args.json {
-        terminal::print_json(&json!(record))?;
-    } else {
-        let size = record.size.bytes() >> 20;
-        terminal::print(&format!(
-            "built template {}: {size} MiB, {} files",
-            record.name, record.files
-        ))?;
-    }
-    Ok(Exit::SUCCESS)
+    let (directory, file) = match (is_directory, file) {
+        (true, None) if path.join(MANIFEST).exists() => {
+            let name = tag.map_or_else(|| named_after(path), Ok)?;
+            return Ok(What::Recipe(Box::new(recipe::load(name, path)?)));
+        }
+        (true, None) if path.join(DOCKERFILE).exists() => (path, path.join(DOCKERFILE)),
+        (true, None) => {
+            let what = format!(
+                "{} has neither a {DOCKERFILE} nor a {MANIFEST}",
+                path.display()
+            );
+            return Err(Failure::new(Exit::NOT_FOUND, what)
+                .help("-f FILE names a Dockerfile that is called otherwise"));
+        }
+        (true, Some(file)) => (path, file.to_owned()),
+        (false, None) => {
+            let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+            (above.unwrap_or(Path::new(".")), path.to_owned())
+        }
+        (false, Some(_)) => {
+            let what = format!("{} is no directory, and -f names the file", path.display());
+            return Err(Failure::new(Exit::USAGE, what).help("name the directory to copy from"));
+        }
+    };
+    Ok(What::Dockerfile {
+        name: tag.map_or_else(|| named_after(directory), Ok)?,
+        directory: directory.to_owned(),
+        file,
+    })
 }
 
-/// Shows what happens until the build is over.
-async fn show(mut events: mpsc::Receiver<BuildEvent>, progress: &Progress, verbose: bool) {
-    while let Some(event) = events.recv().await {
-        match event {
-            BuildEvent::Waiting => progress.say("another process builds it; waiting"),
-            BuildEvent::Phase { percent, text } => {
-                progress.to(percent.into());
-                progress.say(&text);
-                if verbose {
-                    progress.print(&format!("{percent:>3} % {text}"));
-                }
-            }
-            BuildEvent::Line(line) if verbose => progress.print(&line),
-            BuildEvent::Line(_) => {}
+/// The template that is called as a directory.
+fn named_after(directory: &Path) -> Result<TemplateName, Failure> {
+    let real = directory.canonicalize().ok();
+    let last = real.as_deref().and_then(Path::file_name);
+    let text = last.map_or_else(String::new, |name| name.to_string_lossy().to_lowercase());
+    match text.parse::<TemplateName>() {
+        Ok(name) if !name.is_host() => Ok(name),
+        _ => Err(Failure::new(
+            Exit::USAGE,
+            format!("a template cannot be called as the directory, {text:?}"),
+        )
+        .help("name it with -t NAME")),
+    }
+}
+
+/// `NAME[:TAG]`. Templates of a machine have one name each: the tag becomes a part of it.
+fn tagged(text: &str) -> Result<TemplateName, Failure> {
+    let name = match text.split_once(':') {
+        None => name(text)?,
+        Some((plain, tag)) if NO_TAG.contains(&tag) => name(plain)?,
+        Some((_, "")) => {
+            return Err(
+                Failure::new(Exit::USAGE, format!("{text} has an empty tag"))
+                    .help("write NAME or NAME:TAG"),
+            );
+        }
+        Some((plain, tag)) => name(&format!("{plain}.{tag}"))?,
+    };
+    match name.is_host() {
+        false => Ok(name),
+        true => {
+            Err(Failure::new(Exit::USAGE, "template host is built in").help("give it another name"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_becomes_a_part_of_the_name() {
+        for (text, expected) in [
+            ("mine", Some("mine")),
+            ("mine:v2", Some("mine.v2")),
+            ("mine:latest", Some("mine")),
+            ("mine:default", Some("mine")),
+            ("mine:", None),
+            ("mine:a:b", None),
+            ("Mine", None),
+            ("host", None),
+            (":v", None),
+        ] {
+            let name = tagged(text).ok();
+            assert_eq!(name.as_ref().map(TemplateName::as_str), expected, "{text}");
         }
     }
 }
