@@ -237,6 +237,15 @@ impl<'a> Target<'a> {
         Ok(self.files - before)
     }
 
+    /// Makes a directory, and those above it, as every new one: with mode 0755 and the owner of
+    /// what is copied.
+    ///
+    /// # Errors
+    /// [`CopyError`].
+    pub fn make_directory(&mut self, path: &Path) -> Result<(), CopyError> {
+        self.real(path).map(drop)
+    }
+
     /// Makes a directory, and those above it; one that is there stays as it is.
     fn directory(&mut self, path: &Path, about: Option<(u32, u64)>) -> Result<(), CopyError> {
         let there = self.merged.find(path).is_some();

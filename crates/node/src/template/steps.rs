@@ -34,7 +34,7 @@ use soulbox_model::{Limits, TemplateName};
 use soulbox_runtime::agent_client::AgentError;
 use state::State;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -398,9 +398,12 @@ impl StepBuilder<'_> {
                     return Ok(None);
                 }
                 let key = state.key_of(kind, &[]);
-                let words = ["mkdir", "-p", "--", &path].map(str::to_owned);
+                let (below, user) = (state.trees(Path::new("/nonexistent")), state.user.clone());
                 self.layer((at, step), state.forced, key, |new| {
-                    Box::pin(self.do_as((at, state), (words.to_vec(), &state.user), new))
+                    Box::pin(blocking(move || {
+                        copy::make_directory(&path, (&below, &user), &new)?;
+                        Ok(new)
+                    }))
                 })
                 .await?
             }

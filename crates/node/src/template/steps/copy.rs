@@ -4,7 +4,7 @@
 use super::state::State;
 use super::{At, StepBuilder, StepError, blocking};
 use soulbox_image::context::{Chosen, Context, ContextError};
-use soulbox_image::copy::{Belongs, Target};
+use soulbox_image::copy::{Belongs, CopyError, Target};
 use soulbox_image::layer_store::{HeldLayer, NewLayer};
 use soulbox_image::layers::Layers;
 use soulbox_image::steps::{Copy, CopyFrom, Step, StepKind};
@@ -101,6 +101,24 @@ impl StepBuilder<'_> {
         let copy = copy.clone();
         blocking(move || open(&copy, from)).await
     }
+}
+
+/// Makes the directory of a WORKDIR for the user of the step, whoever may write above it.
+pub(super) fn make_directory(
+    path: &str,
+    (below, user): (&Layers, &str),
+    new: &NewLayer,
+) -> Result<(), StepError> {
+    let shown = |error: CopyError| StepError::Copy {
+        what: format!("directory {path}"),
+        why: match std::error::Error::source(&error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        },
+    };
+    let belongs = Belongs::parse(user, below).map_err(shown)?;
+    let mut target = Target::new(new.tree(), below, belongs, None, MAX_BYTES);
+    target.make_directory(Path::new(path)).map_err(shown)
 }
 
 /// Where files are copied from.
