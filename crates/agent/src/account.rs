@@ -33,7 +33,8 @@ type Version = (u64, u64, i64, i64, u64);
 pub(crate) struct Accounts {
     passwd: RefCell<Remembered>,
     group: RefCell<Remembered>,
-    last: RefCell<Option<(Version, Version, Rc<Account>)>>,
+    /// What was asked for last, and what it was.
+    last: RefCell<Option<(Version, Version, String, Rc<Account>)>>,
 }
 
 #[derive(Default)]
@@ -82,20 +83,31 @@ fn read(path: &str) -> Option<(Version, Arc<str>)> {
 }
 
 impl Accounts {
-    /// The user called `name`.
+    /// The user called `name`, or, as images have it, a number, with or without `:group`.
     pub(crate) fn find(&self, name: &str) -> Option<Rc<Account>> {
         let (passwd_version, passwd) = self.passwd.borrow_mut().current("/etc/passwd");
         let (group_version, group) = self.group.borrow_mut().current("/etc/group");
-        if let Some((passwd_then, group_then, account)) = &*self.last.borrow()
-            && account.name == name
+        if let Some((passwd_then, group_then, asked, account)) = &*self.last.borrow()
+            && asked == name
             && (*passwd_then, *group_then) == (passwd_version, group_version)
         {
             return Some(Rc::clone(account));
         }
-        let mut account = parse_account(&passwd, name)?;
-        account.groups = parse_groups(&group, name, account.gid);
+        let account = match parse_account(&passwd, name) {
+            Some(mut account) => {
+                account.groups = parse_groups(&group, name, account.gid);
+                account
+            }
+            None => parse_numbers(&passwd, &group, name)?,
+        };
         let account = Rc::new(account);
-        *self.last.borrow_mut() = Some((passwd_version, group_version, Rc::clone(&account)));
+        let known = (
+            passwd_version,
+            group_version,
+            name.to_owned(),
+            Rc::clone(&account),
+        );
+        *self.last.borrow_mut() = Some(known);
         Some(account)
     }
 
@@ -178,6 +190,40 @@ pub(crate) fn parse_account(passwd: &str, name: &str) -> Option<Account> {
     })
 }
 
+/// The user of `user:group`, `number` or `number:group`. A number that is nobody's belongs to
+/// root's group, without a home, as container engines have it.
+fn parse_numbers(passwd: &str, group: &str, text: &str) -> Option<Account> {
+    let (user, wanted) = match text.split_once(':') {
+        Some((user, wanted)) => (user, Some(wanted)),
+        None => (text, None),
+    };
+    let found = parse_account(passwd, user).or_else(|| {
+        let uid = parse_id(user)?;
+        let name = name_of(passwd, uid);
+        parse_account(passwd, &name).or(Some(Account {
+            name,
+            uid: Uid::from_raw(uid),
+            gid: Gid::ROOT,
+            home: "/".to_owned(),
+            groups: Vec::new(),
+        }))
+    });
+    let mut account = found?;
+    if let Some(wanted) = wanted {
+        let of_file = group.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next()? == wanted).then_some(())?;
+            parse_id(fields.nth(1)?)
+        });
+        account.gid = Gid::from_raw(of_file.or_else(|| parse_id(wanted))?);
+    }
+    account.groups = match wanted {
+        Some(_) => vec![account.gid],
+        None => parse_groups(group, &account.name, account.gid),
+    };
+    Some(account)
+}
+
 /// An id; the highest number means "none" to Linux and is no id.
 fn parse_id(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -224,6 +270,28 @@ mod tests {
         assert_eq!(name_of(PASSWD, 1000), "user");
         assert_eq!(name_of(PASSWD, 8), "8");
         assert_eq!(name_of(GROUP, 27), "sudo");
+    }
+
+    #[test]
+    fn users_may_be_numbers_and_have_a_group() {
+        let of = |text: &str| {
+            let account = parse_numbers(PASSWD, GROUP, text)?;
+            let groups: Vec<u32> = account.groups.iter().map(|gid| gid.as_raw()).collect();
+            Some((
+                account.uid.as_raw(),
+                account.gid.as_raw(),
+                account.home,
+                groups,
+            ))
+        };
+        let home = || "/home/user".to_owned();
+        assert_eq!(of("1000"), Some((1000, 1000, home(), vec![1000, 27, 99])));
+        assert_eq!(of("user:sudo"), Some((1000, 27, home(), vec![27])));
+        assert_eq!(of("1000:5"), Some((1000, 5, home(), vec![5])));
+        assert_eq!(of("1234"), Some((1234, 0, "/".to_owned(), vec![0])));
+        for unknown in ["you", "user:you", "-1", "", ":", "4294967295", "12x"] {
+            assert_eq!(of(unknown), None, "{unknown}");
+        }
     }
 
     #[test]

@@ -87,8 +87,13 @@ fn basic_user(headers: &HeaderMap) -> Result<Option<String>, RpcError> {
     }
     let decoded = base64::decode(credentials.trim()).ok_or_else(malformed)?;
     let decoded = String::from_utf8(decoded).map_err(|_| malformed())?;
-    let (user, _) = decoded.split_once(':').ok_or_else(malformed)?;
-    Ok((!user.is_empty()).then(|| user.to_owned()))
+    let (user, rest) = decoded.split_once(':').ok_or_else(malformed)?;
+    // A client of ours may ask for `user:group`, which a colon follows as it follows any user.
+    let user = match rest.strip_suffix(':') {
+        Some(group) => format!("{user}:{group}"),
+        None => user.to_owned(),
+    };
+    Ok((!user.is_empty()).then_some(user))
 }
 
 /// Whether a request carries the content type `wanted`, with or without parameters.

@@ -5,6 +5,7 @@ mod defaults;
 mod keep;
 mod make;
 mod places;
+pub(crate) mod start;
 mod waiting;
 
 pub(crate) use make::Ground;

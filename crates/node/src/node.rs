@@ -1,6 +1,7 @@
 //! The engine of one machine: it makes sandboxes and keeps what is slow ready ahead of time.
 
 use crate::ceiling::AdmissionError;
+use crate::core::start::{self, StartError};
 use crate::core::{Core, Ground};
 use crate::deadline::Deadline;
 use crate::ending::EndedMeanwhile;
@@ -117,6 +118,9 @@ pub enum CreateError {
     /// It took too long.
     #[error("the sandbox was not ready after {0:?} (setting spawner.create_timeout)")]
     Timeout(Duration),
+    /// What the template runs from the start does not run.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The engine is being stopped.
     #[error("the engine is being stopped")]
     Stopping,
@@ -239,6 +243,8 @@ impl Node {
         ground: Option<Ground>,
     ) -> Result<Sandbox, CreateError> {
         let begin = Instant::now();
+        // What a template runs is no part of the steps that make it.
+        let starts = ground.is_none() && birth.script.is_none();
         spec.limits.check()?;
         let core = &self.core;
         if spec.network == NetworkMode::Internet && !core.may_connect() {
@@ -267,7 +273,16 @@ impl Node {
         let waiting = tokio::time::timeout(limit, make)
             .await
             .map_err(|_| CreateError::Timeout(limit))??;
-        core.hand_out(waiting, spec, birth, promise, begin).await
+        let template = waiting.template.clone();
+        let sandbox = core.hand_out(waiting, spec, birth, promise, begin).await?;
+        let start = template
+            .as_ref()
+            .and_then(|template| template.record.start.as_ref());
+        if let Some(start) = start.filter(|_| starts) {
+            let limits = (core.settings.spawner.ready_timeout, Duration::ZERO);
+            start::start(sandbox.agent(), start, limits, &mut |_| {}).await?;
+        }
+        Ok(sandbox)
     }
 
     /// Which ids its sandboxes have.

@@ -518,3 +518,56 @@ async fn files_are_copied_from_a_directory_an_upload_and_another_stage() {
     ground.node.stop().await;
     assert_eq!(ground.left(), [""; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_template_runs_is_up_when_a_sandbox_is_there() {
+    let ground = Ground::new().await;
+    let start = |text: &str| step(StepKind::Start(Some(Command::Shell(text.to_owned()))));
+    let ready = |text: &str| step(StepKind::Ready(Some(text.to_owned())));
+    let steps = [
+        step(StepKind::Env(vec![("WORD".into(), "up".into())])),
+        start("sleep 0.2; echo $WORD > /home/user/state; echo listening; sleep 1000"),
+        ready("cat /home/user/state"),
+    ];
+    let built = ground.build(&steps).await;
+    built.record.as_ref().unwrap();
+    assert_eq!(ground.shell("user", "cat /home/user/state").await, "up\n");
+    // One that does not come up is no template, and its log tells why.
+    let fails = [start("echo no port; exit 4"), ready("cat /home/user/state")];
+    let failure = ground.build(&fails).await.record.unwrap_err();
+    assert_eq!(failure.step, 3);
+    let said = failure.to_string();
+    assert!(
+        said.contains("exit status 4") && said.contains("no port"),
+        "{said}"
+    );
+    ground.node.stop().await;
+    assert_eq!(ground.left(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_may_be_a_number() {
+    let ground = Ground::new().await;
+    let user = |name: &str| {
+        step(StepKind::User {
+            name: name.into(),
+            create: false,
+            sudo: false,
+        })
+    };
+    let steps = [
+        user("1000:0"),
+        run("id -u; id -g"),
+        user("4321"),
+        run("id -u; id -g"),
+    ];
+    let built = ground.build(&steps).await;
+    assert_eq!(
+        built.lines(),
+        ["1000", "0", "4321", "0"],
+        "{:?}",
+        built.record
+    );
+    assert_eq!(ground.shell("4321", "id -u").await, "4321\n");
+    ground.node.stop().await;
+}

@@ -23,7 +23,7 @@ pub(crate) struct Waiting {
     pub(super) init: InitRequest,
     pub(super) told: bool,
     /// Keeps the trees from being removed.
-    pub(super) template: Option<Arc<Template>>,
+    pub(crate) template: Option<Arc<Template>>,
     /// Takes what the slot holds until all of it is given back.
     pub(super) layer: Layer,
     pub(super) gauge: Gauge,

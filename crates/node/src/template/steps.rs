@@ -22,6 +22,7 @@ mod finish;
 mod run;
 pub(crate) mod state;
 
+use crate::core::start::StartError;
 use crate::node::{CreateError, Node};
 use crate::template::script::Stop;
 use crate::template::{TemplateError, TemplateStore};
@@ -138,6 +139,9 @@ pub enum StepError {
         /// What Linux said.
         source: std::io::Error,
     },
+    /// What the template is to run does not run.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The disk is nearly full.
     #[error("the disk with the templates is nearly full: make room and try again")]
     DiskFull,

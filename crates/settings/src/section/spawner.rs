@@ -16,6 +16,11 @@ section! {
             Duration::from_millis(100),
             Duration::from_secs(300),
         );
+        /// How long what a template runs from the start may take to be ready in a new sandbox.
+        ready_timeout: Duration = |_| Duration::from_secs(30), Accept::between(
+            Duration::from_millis(100),
+            Duration::from_secs(600),
+        );
         /// How long an engine that stops waits for the end of its sandboxes; what is left then is
         /// reclaimed by the next one.
         destroy_timeout: Duration = |_| Duration::from_secs(30), Accept::between(

@@ -1,16 +1,18 @@
 //! Making a template of what the last step left.
 
+use super::run::Inside;
 use super::state::State;
 use super::{At, Happened, StepBuilder, StepError, blocking};
+use crate::core::start;
 use soulbox_image::layers::Layers;
 use soulbox_image::measure::TreeSize;
-use soulbox_image::record::{ROOTFS, TemplateRecord};
+use soulbox_image::record::{ROOTFS, Start, TemplateRecord};
 use soulbox_image::staging::{Staging, Survive};
 use soulbox_model::{ByteSize, TemplateName};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Directories that every sandbox needs to begin, with their modes: made where the layers lack
 /// them.
@@ -23,6 +25,11 @@ const TOP: &[(&str, u32)] = &[
     ("tmp", 0o1777),
 ];
 
+/// How long a start command may take to be ready when the template is made.
+const READY_LIMIT: Duration = Duration::from_secs(600);
+/// How long one that nothing tells to be ready has to run.
+const LEAST_RUN: Duration = Duration::from_secs(1);
+
 impl StepBuilder<'_> {
     /// Gives the template its place.
     pub(super) async fn finish(
@@ -33,6 +40,9 @@ impl StepBuilder<'_> {
     ) -> Result<TemplateRecord, StepError> {
         self.tell(at, Happened::Began(format!("making template {name}")));
         let begun = Instant::now();
+        if let Some(start) = state.start() {
+            self.try_start(at, &state, &start).await?;
+        }
         let (directory, name) = (self.store.directory().to_owned(), name.clone());
         let record = blocking(move || {
             let staging = Staging::new(&directory).map_err(failed)?;
@@ -61,6 +71,38 @@ impl StepBuilder<'_> {
         let size = Some(record.size.bytes());
         self.tell(at, Happened::Done { took, size });
         Ok(record)
+    }
+}
+
+impl StepBuilder<'_> {
+    /// Runs the start command once, so that a template whose command does not come up is none.
+    async fn try_start(&self, at: At, state: &State, start: &Start) -> Result<(), StepError> {
+        let new = {
+            let store = self.store.layers();
+            blocking(move || Ok(store.begin()?)).await?
+        };
+        let upper = new.aside("upper");
+        super::run::make_directory(&upper, 0o700)?;
+        let inside = Inside {
+            words: Vec::new(),
+            shown: "",
+            user: &state.user,
+            workdir: None,
+            env: state.env.clone(),
+            mounts: Vec::new(),
+            network: true,
+        };
+        let sandbox = self.sandbox(state, &inside, &new, &upper).await?;
+        let mut line = |text| self.tell(at, Happened::Line(text));
+        let limits = (READY_LIMIT, LEAST_RUN);
+        let started = start::start(sandbox.agent(), start, limits, &mut line).await;
+        sandbox.destroy().await;
+        blocking(move || {
+            drop(new);
+            Ok(())
+        })
+        .await?;
+        Ok(started?)
     }
 }
 

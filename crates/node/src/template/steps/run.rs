@@ -174,7 +174,7 @@ impl StepBuilder<'_> {
     }
 
     /// Makes the sandbox of a step, over the layers so far.
-    async fn sandbox(
+    pub(super) async fn sandbox(
         &self,
         state: &State,
         inside: &Inside<'_>,
@@ -187,6 +187,8 @@ impl StepBuilder<'_> {
         let layers = state.trees(&bottom);
         let mut record = TemplateRecord::new(name.clone(), &layers, TreeSize::default());
         record.env.clone_from(&state.env);
+        record.user.clone_from(&state.user);
+        record.workdir = Some(state.directory().into());
         let template = Template::unpublished(record, layers, new.lock()?);
         let internet = inside.network && self.node.may_connect();
         let spec = SandboxSpec {
@@ -374,7 +376,7 @@ fn name_of(code: Code) -> String {
     name.unwrap_or("unknown").to_owned()
 }
 
-fn make_directory(path: &Path, mode: u32) -> Result<(), StepError> {
+pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), StepError> {
     fs::DirBuilder::new()
         .mode(mode)
         .create(path)
