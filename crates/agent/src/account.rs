@@ -28,13 +28,16 @@ pub(crate) struct Account {
 /// What tells one version of a file from the next.
 type Version = (u64, u64, i64, i64, u64);
 
+/// The versions of both files, who was asked for, and who that is.
+type Asked = (Version, Version, String, Rc<Account>);
+
 /// The users of the sandbox. Remembers the two files while they do not change.
 #[derive(Default)]
 pub(crate) struct Accounts {
     passwd: RefCell<Remembered>,
     group: RefCell<Remembered>,
     /// What was asked for last, and what it was.
-    last: RefCell<Option<(Version, Version, String, Rc<Account>)>>,
+    last: RefCell<Option<Asked>>,
 }
 
 #[derive(Default)]
