@@ -49,7 +49,11 @@ fn what_cannot_be_done_is_told() {
         (&["template", "build", "../x"], 241, "../x"),
         (&["template", "build", "X"], 240, "template name"),
         (&["template", "build", "/"], 241, "neither a Dockerfile"),
-        (&["template", "build", "base", "--target", "x"], 240, "--target"),
+        (
+            &["template", "build", "base", "--target", "x"],
+            240,
+            "--target",
+        ),
     ] {
         soulbox
             .run(arguments)

@@ -250,3 +250,42 @@ async fn what_a_template_says_is_so_in_sandboxes_that_waited_and_in_others() {
     }
     node.stop().await;
 }
+
+/// The process that made a sandbox.
+fn spawner(sandbox: &Sandbox) -> u32 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", sandbox.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_refill_that_is_killed_is_begun_again_and_nothing_dead_is_handed_out() {
+    let place = Place::new();
+    let node = place.node(&[("pool.parked", "6")]).await;
+    let first = node.create(spec(&node)).await.unwrap();
+    let lost = spawner(&first);
+    node.keep_ready(spec(&node), None, None);
+    // In the middle: some wait, others are being made.
+    let begun = |kinds: &[KindLevel]| kinds.iter().any(|kind| (1..6).contains(&kind.level.ready));
+    until(&node, begun).await;
+    let pid = rustix::process::Pid::from_raw(i32::try_from(lost).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    first.ended().await;
+    node.pools_filled().await;
+    assert_eq!(waiting(&node), 6);
+    let mut all = Vec::new();
+    for _ in 0..6 {
+        let sandbox = node.create(spec(&node)).await.unwrap();
+        assert_ne!(spawner(&sandbox), lost);
+        assert_eq!(printed(&sandbox, "echo here").await, "here\n");
+        all.push(sandbox);
+    }
+    assert!(node.kinds().iter().any(|kind| kind.level.taken >= 6));
+    for sandbox in all {
+        sandbox.destroy().await;
+    }
+    node.stop().await;
+    drop(node);
+    assert_eq!(support::entries(&place.path("run/engines")), 0);
+    assert_eq!(support::entries(&place.path("data/sandboxes")), 0);
+}
