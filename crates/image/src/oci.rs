@@ -9,6 +9,7 @@
 //! | what an image says about its processes and layers | [`config`] |
 //! | the template that is made of it | [`record`] |
 //! | getting them from registries | [`registry`] |
+//! | the tree of a layer, from its tar file | [`unpack`] |
 
 pub mod config;
 pub mod digest;
@@ -17,3 +18,4 @@ pub mod platform;
 pub mod record;
 pub mod reference;
 pub mod registry;
+pub mod unpack;

@@ -220,7 +220,7 @@ fn attributes(place: &Path, name: &CStr, kind: FileType) -> Result<Option<Vec<u8
 
 /// Capabilities of a file in the form without the user id of a namespace's root: version 2 for
 /// version 3 (`struct vfs_ns_cap_data` in `linux/capability.h`).
-fn untied(value: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn untied(value: &[u8]) -> Option<Vec<u8>> {
     const VERSION: u32 = 0xff00_0000;
     const TWO: u32 = 0x0200_0000;
     let (magic, rest) = value.split_first_chunk::<4>()?;
