@@ -9,8 +9,8 @@ use soulbox_image::layers::Layers;
 use soulbox_image::record::{ROOTFS, TemplateRecord};
 use soulbox_image::staging::{Staging, Survive};
 use soulbox_image::steps::{
-    Base, Command, Copy, CopyFrom, Place as StepPlace, Plan, RegistryAuth, Run, Stage, Step,
-    StepKind,
+    Base, Command, Copy, CopyFrom, Place as StepPlace, Plan, RegistryAuth, Run, RunMount, Stage,
+    Step, StepKind,
 };
 use soulbox_model::TemplateName;
 use soulbox_node::Node;
@@ -427,7 +427,7 @@ async fn a_secret_is_there_for_its_command_only() {
             command: Command::Shell("cat /run/secrets/token; echo; echo $TOKEN > /dev/null".into()),
             user: Some("root".into()),
             env: Vec::new(),
-            mounts: vec![soulbox_image::steps::RunMount::Secret {
+            mounts: vec![RunMount::Secret {
                 id: "token".into(),
                 target: Some("/run/secrets/token".into()),
                 env: Some("TOKEN".into()),
@@ -570,4 +570,65 @@ async fn a_user_may_be_a_number() {
     );
     assert_eq!(ground.shell("4321", "id -u").await, "4321\n");
     ground.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mounts_show_files_that_no_layer_gets() {
+    let mut ground = Ground::new().await;
+    let directory = ground.place.path("context");
+    fs::create_dir_all(directory.join("app")).unwrap();
+    fs::write(directory.join("app/main"), "one\n").unwrap();
+    fs::write(directory.join("app/left"), "out").unwrap();
+    fs::write(directory.join(".dockerignore"), "**/left\n").unwrap();
+    ground.given.context = Some(Arc::new(Context::open(&directory, None).unwrap()));
+    let bind = |from, source: &str, target: &str| RunMount::Bind {
+        from,
+        source: source.into(),
+        target: target.into(),
+    };
+    let script = "#!/bin/sh\ncat /m/app/main /m/file /m/stage; ls /m/app; cat /m/app/* > ~/seen\n";
+    let run_script = step(StepKind::Run(Run {
+        command: Command::Exec(vec!["/run/pipes/S".into()]),
+        user: None,
+        env: Vec::new(),
+        mounts: vec![
+            bind(CopyFrom::Context, "app", "/m/app"),
+            bind(CopyFrom::Context, "app/main", "/m/file"),
+            bind(CopyFrom::Stage(0), "/home/user/made", "/m/stage"),
+            bind(
+                CopyFrom::Inline {
+                    name: "S".into(),
+                    content: script.into(),
+                },
+                "/",
+                "/run/pipes/S",
+            ),
+        ],
+        network: false,
+    }));
+    let plan = Plan {
+        stages: vec![stage(&[run("echo made > ~/made")]), stage(&[run_script])],
+        target: 1,
+    };
+    let built = ground.carry_out(&plan, |_| false).await;
+    assert_eq!(
+        built.lines(),
+        ["one", "one", "made", "main"],
+        "{:?}",
+        built.record
+    );
+    let seen = ground.shell("user", "cat ~/seen; ls /m /run/pipes").await;
+    assert!(
+        seen.starts_with("one\n") && !seen.contains("main"),
+        "{seen}"
+    );
+    // What is mounted is an input of the step; what is left out is none.
+    fs::write(directory.join("app/left"), "still out").unwrap();
+    assert_eq!(ground.carry_out(&plan, |_| false).await.cached(), [1, 1]);
+    fs::write(directory.join("app/main"), "two\n").unwrap();
+    let again = ground.carry_out(&plan, |_| false).await;
+    assert_eq!(again.cached(), [1]);
+    assert_eq!(again.lines()[0], "two");
+    ground.node.stop().await;
+    assert_eq!(ground.left(), [""; 0]);
 }

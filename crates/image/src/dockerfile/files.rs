@@ -11,7 +11,7 @@ use crate::steps::{Command, Copy, CopyFrom, Place, Run, RunMount, StepKind};
 use parse_dockerfile::{AddInstruction, CopyInstruction, RunInstruction, Source, UnescapedString};
 
 /// Where a RUN finds its here-document if that is a script of its own.
-const SCRIPTS: &str = "/dev/pipes";
+const SCRIPTS: &str = "/run/pipes";
 
 pub(super) fn run(
     planner: &mut Planner<'_>,

@@ -208,7 +208,7 @@ fn commands_in_both_forms() {
         assert_eq!(run(&format!("FROM x\n{text}")).command, command, "{text}");
     }
     let script = run("FROM x\nRUN <<EOF\n#!/usr/bin/env python3\nprint(1)\nEOF");
-    assert_eq!(script.command, Command::Exec(vec!["/dev/pipes/EOF".into()]));
+    assert_eq!(script.command, Command::Exec(vec!["/run/pipes/EOF".into()]));
     assert_eq!(
         script.mounts,
         [RunMount::Bind {
@@ -217,7 +217,7 @@ fn commands_in_both_forms() {
                 content: "#!/usr/bin/env python3\nprint(1)\n".into()
             },
             source: "/".into(),
-            target: "/dev/pipes/EOF".into()
+            target: "/run/pipes/EOF".into()
         }]
     );
 }

@@ -382,9 +382,11 @@ impl StepBuilder<'_> {
         let kind = &step.kind;
         let layer = match kind {
             StepKind::Run(run) => {
-                let key = state.key_of(kind, &[]);
+                let bound = self.bound(run, done).await?;
+                let inputs: Vec<u8> = bound.iter().flat_map(|source| *source.digest()).collect();
+                let key = state.key_of(kind, &inputs);
                 self.layer((at, step), state.forced, key, |new| {
-                    Box::pin(self.run(at, run, state, done, new))
+                    Box::pin(self.run(at, (run, bound), state, new))
                 })
                 .await?
             }

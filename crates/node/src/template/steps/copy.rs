@@ -7,7 +7,7 @@ use soulbox_image::context::{Chosen, Context, ContextError};
 use soulbox_image::copy::{Belongs, CopyError, Target};
 use soulbox_image::layer_store::{HeldLayer, NewLayer};
 use soulbox_image::layers::Layers;
-use soulbox_image::steps::{Copy, CopyFrom, Step, StepKind};
+use soulbox_image::steps::{Copy, CopyFrom, Place, Run, RunMount, Step, StepKind};
 use soulbox_runtime::native::merged;
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,7 +21,8 @@ const MAX_BYTES: u64 = 64 << 30;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// What a COPY takes, and from where.
-struct Source {
+pub(super) struct Source {
+    copy: Copy,
     context: Arc<Context>,
     chosen: Chosen,
     /// What an upload was unpacked into, until the step is done.
@@ -66,6 +67,39 @@ impl StepBuilder<'_> {
         .await
     }
 
+    /// Chooses what the bind mounts of a RUN show, in their order.
+    pub(super) async fn bound(
+        &self,
+        run: &Run,
+        done: &HashMap<usize, State>,
+    ) -> Result<Vec<Arc<Source>>, StepError> {
+        let mut bound = Vec::new();
+        for mount in &run.mounts {
+            let RunMount::Bind { from, source, .. } = mount else {
+                continue;
+            };
+            let source = match from {
+                CopyFrom::Inline { name, .. } => name.clone(),
+                _ => source.clone(),
+            };
+            let copy = Copy {
+                from: from.clone(),
+                sources: vec![source],
+                excludes: Vec::new(),
+                place: Place {
+                    to: "/".to_owned(),
+                    owner: None,
+                    // A text in the file may be a script.
+                    mode: matches!(from, CopyFrom::Inline { .. }).then_some(0o755),
+                },
+                unpack: false,
+            };
+            let source = self.source(&copy, done).await?;
+            bound.push(Arc::new(Source { copy, ..source }));
+        }
+        Ok(bound)
+    }
+
     /// Chooses what is copied.
     async fn source(&self, copy: &Copy, done: &HashMap<usize, State>) -> Result<Source, StepError> {
         let from = match &copy.from {
@@ -100,6 +134,28 @@ impl StepBuilder<'_> {
         };
         let copy = copy.clone();
         blocking(move || open(&copy, from)).await
+    }
+}
+
+impl Source {
+    /// What tells whether two of them have the same in them.
+    pub(super) fn digest(&self) -> &[u8; 32] {
+        self.chosen.digest()
+    }
+
+    /// Writes it to the new directory `place`. Gives what is mounted: that, or the one file in it.
+    pub(super) fn lay(&self, place: &Path) -> Result<PathBuf, StepError> {
+        let shown = |error: &dyn std::error::Error| failed(&self.copy, error);
+        std::fs::create_dir(place).map_err(|error| shown(&error))?;
+        let nothing = Layers::default();
+        let mode = self.copy.place.mode;
+        let mut target = Target::new(place, &nothing, Belongs::ROOT, mode, MAX_BYTES);
+        let name = self.chosen.one_file.then_some(Path::new("file"));
+        pass(&self.copy, self, &mut target, (Path::new("/"), name))?;
+        Ok(match name {
+            Some(name) => place.join(name),
+            None => place.to_owned(),
+        })
     }
 }
 
@@ -157,6 +213,7 @@ fn open(copy: &Copy, from: From) -> Result<Source, StepError> {
     };
     let chosen = context.choose(&sources, &copy.excludes);
     Ok(Source {
+        copy: copy.clone(),
         chosen: chosen.map_err(|error| shown(&error))?,
         context,
         _unpacked: unpacked,

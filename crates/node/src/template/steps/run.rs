@@ -1,5 +1,6 @@
 //! A command in a sandbox of its own; what it wrote becomes the step's layer.
 
+use super::copy::Source;
 use super::state::State;
 use super::{At, Happened, StepBuilder, StepError, blocking};
 use crate::core::Ground;
@@ -18,7 +19,7 @@ use soulbox_runtime::agent_client::{AgentError, ProcessEnd, ProcessEvent, StartR
 use soulbox_runtime::native::ids;
 use soulbox_wire::connect::Code;
 use soulbox_wire::spawner::Ids;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -49,9 +50,8 @@ impl StepBuilder<'_> {
     pub(super) async fn run(
         &self,
         at: At,
-        run: &Run,
+        (run, bound): (&Run, Vec<Arc<Source>>),
         state: &State,
-        done: &HashMap<usize, State>,
         new: NewLayer,
     ) -> Result<NewLayer, StepError> {
         let (words, shown) = match &run.command {
@@ -64,9 +64,20 @@ impl StepBuilder<'_> {
         let mut env = state.env.clone();
         env.extend(run.env.iter().cloned());
         let mut mounts = Vec::new();
+        let mut bound = bound.into_iter();
         for (number, mount) in run.mounts.iter().enumerate() {
             let place = new.aside(&format!("mount-{number}"));
-            self.mount(mount, (place, done), &mut mounts, &mut env)?;
+            if let RunMount::Bind { target, .. } = mount {
+                let Some(source) = bound.next() else { continue };
+                let host = blocking(move || source.lay(&place)).await?;
+                mounts.push(Mount {
+                    host,
+                    guest: target.into(),
+                    read_only: true,
+                });
+                continue;
+            }
+            self.mount(mount, place, &mut mounts, &mut env)?;
         }
         let inside = Inside {
             words,
@@ -282,11 +293,10 @@ impl StepBuilder<'_> {
     fn mount(
         &self,
         mount: &RunMount,
-        (place, done): (PathBuf, &HashMap<usize, State>),
+        place: PathBuf,
         mounts: &mut Vec<Mount>,
         env: &mut BTreeMap<String, String>,
     ) -> Result<(), StepError> {
-        let _ = done;
         let mut add = |host: PathBuf, guest: &str, read_only| {
             mounts.push(Mount {
                 host,
@@ -335,23 +345,8 @@ impl StepBuilder<'_> {
                 make_directory(&place, 0o1777)?;
                 add(place, target, false);
             }
-            RunMount::Bind {
-                from: soulbox_image::steps::CopyFrom::Context,
-                source,
-                target,
-            } => {
-                let context = self.sources.context();
-                let context = context.ok_or_else(|| StepError::NotGiven("a context".into()))?;
-                let host = beneath(context.directory(), source)?;
-                add(host, target, true);
-            }
-            RunMount::Bind { target, .. } => {
-                return Err(StepError::Copy {
-                    what: format!("the mount on {target}"),
-                    why: "only files of the context can be mounted: COPY --from does the rest"
-                        .into(),
-                });
-            }
+            // What they show was laid out before.
+            RunMount::Bind { .. } => {}
             RunMount::Ssh { id, required, .. } => {
                 if *required {
                     return Err(StepError::NotGiven(format!("ssh agent {id}")));
@@ -398,23 +393,6 @@ fn write_secret(
     std::io::Write::write_all(&mut file, secret)?;
     std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
     file.set_permissions(fs::Permissions::from_mode(mode & 0o777))
-}
-
-/// A path below a directory of the host, followed within it.
-fn beneath(directory: &Path, path: &str) -> Result<PathBuf, StepError> {
-    let wanted = directory.join(path.trim_start_matches('/'));
-    let real = |path: &Path| {
-        fs::canonicalize(path)
-            .map_err(|source| files(&format!("find {} in the context", path.display()), source))
-    };
-    let (top, found) = (real(directory)?, real(&wanted)?);
-    match found.starts_with(&top) {
-        true => Ok(found),
-        false => Err(StepError::Copy {
-            what: path.to_owned(),
-            why: "it leads out of the context".into(),
-        }),
-    }
 }
 
 /// Removes the empty file or directory that a mount was put on, with the empty ones above it.
