@@ -19,6 +19,7 @@ mod leftover;
 mod limits;
 mod mount;
 mod output;
+mod pull;
 mod rootless;
 mod run;
 mod server;

@@ -3,6 +3,7 @@
 
 pub mod http;
 pub mod kernel;
+pub mod registry;
 pub mod server;
 pub mod templates;
 

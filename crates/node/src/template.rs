@@ -9,10 +9,12 @@
 //! |---|---|
 //! | list, get, inspect, remove | here |
 //! | building one from a recipe | [`build`] |
+//! | images of registries | [`images`] |
 //! | the sandbox that a recipe's script runs in | [`script`] |
 //! | building one in steps, each a layer | [`steps`] |
 
 pub mod build;
+pub mod images;
 pub mod script;
 pub mod steps;
 

@@ -105,6 +105,9 @@ pub struct Process {
         skip_serializing_if = "String::is_empty"
     )]
     pub stop_signal: String,
+    /// Lines of a Dockerfile that go before those of one that begins with this image.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub on_build: Vec<String>,
     /// The shell of a Dockerfile's `RUN`.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub shell: Vec<String>,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The longest file of accounts that is read.
 const MAX_PASSWD: u64 = 1 << 20;
+const ROOT: &str = "root";
 /// The most variables of an image.
 const MAX_ENV: usize = 1000;
 /// The most words of a command.
@@ -37,9 +38,8 @@ pub fn record_of(
             record.env.insert(name.to_owned(), value.to_owned());
         }
     }
-    if let Some(user) = user_of(&process.user, layers) {
-        record.user = user;
-    }
+    // Processes of images run as root unless these say otherwise, and count on it.
+    record.user = user_of(&process.user, layers).unwrap_or_else(|| ROOT.to_owned());
     let workdir = Path::new(&process.working_dir);
     if workdir.is_absolute() && workdir != Path::new("/") && !process.working_dir.contains('\0') {
         record.workdir = Some(PathBuf::from(workdir));
@@ -48,11 +48,11 @@ pub fn record_of(
     record
 }
 
-/// The name of the account that an image's processes run as; `None`: it says none, or root, which is
-/// what images say that were not asked.
+/// The name of the account that an image's processes run as; `None`: it says none, or one that is
+/// not there, or root.
 fn user_of(said: &str, layers: &Layers) -> Option<String> {
     let user = said.split(':').next().unwrap_or_default();
-    if user.is_empty() || user == "root" || user == "0" {
+    if user.is_empty() || user == ROOT || user == "0" {
         return None;
     }
     let accounts = layers.read(Path::new("/etc/passwd"), MAX_PASSWD).ok()?;
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_says_nothing_has_the_account_user() {
+    fn an_image_that_says_nothing_runs_as_root() {
         for user in ["", "0", "root", "0:0", "nobody-there", "4242"] {
             let process = Process {
                 user: user.into(),
@@ -143,7 +143,7 @@ mod tests {
             let record = of(process, "root:x:0:0::/root:/bin/sh\n");
             assert_eq!(
                 (record.user.as_str(), record.workdir),
-                ("user", None),
+                ("root", None),
                 "{user}"
             );
         }

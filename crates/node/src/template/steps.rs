@@ -26,6 +26,7 @@ use crate::core::start::StartError;
 use crate::node::{CreateError, Node};
 use crate::template::script::Stop;
 use crate::template::{TemplateError, TemplateStore};
+pub(crate) use finish::TOP;
 use soulbox_image::context::Context;
 use soulbox_image::layer_store::{HeldLayer, LayerError, LayerId, MAX_LAYERS, NewLayer};
 use soulbox_image::record::TemplateRecord;

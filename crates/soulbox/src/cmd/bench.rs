@@ -17,6 +17,7 @@
 //! | what would have waited, of arrivals that are played back | [`pools`] |
 //! | code in a fresh sandbox each, by many users | [`execute`] |
 //! | cells in contexts that keep their state, code that keeps none | [`kernels`] |
+//! | images of a registry, pulled | [`image`] |
 //! | all of it beside figures that others published | [`reference`] |
 //! | other tools in the same run | [`baseline`] |
 //! | figures, the machine, the engines | [`report`], [`machine`], [`bed`] |
@@ -29,6 +30,7 @@ mod create;
 mod disk;
 mod exec;
 mod execute;
+mod image;
 mod kernels;
 mod leak;
 mod limits;
@@ -97,6 +99,8 @@ enum Question {
     Execute(execute::Args),
     /// Cells in contexts that keep their state: at the agent and through the server
     Kernels(kernels::Args),
+    /// Images of a registry: time, memory and cores of a pull, packed by gzip and by zstd
+    Image(image::Args),
     /// Everything beside the figures that others published, as JSON, Markdown and a page with plots
     Reference(reference::Args),
     /// What the way to a port of a sandbox costs each request
@@ -122,6 +126,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Question::Execute(args) => args.common.json,
         Question::Kernels(args) => args.common.json,
         Question::Reference(args) => args.common.json,
+        Question::Image(args) => args.json,
         Question::Pools(args) => args.json,
     };
     if let Question::Walls(args) = &args.question
@@ -138,6 +143,11 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     }
     if let Question::Proxy(args) = &args.question
         && let Some(done) = args.be_part()
+    {
+        return done.map(|()| Exit::SUCCESS);
+    }
+    if let Question::Image(args) = &args.question
+        && let Some(done) = args.be_registry()
     {
         return done.map(|()| Exit::SUCCESS);
     }
@@ -200,6 +210,7 @@ async fn measure(global: &Global, question: &Question) -> Result<Report, Failure
         Question::Execute(args) => execute::measure(global, args).await,
         Question::Kernels(args) => kernels::measure(global, args).await,
         Question::Reference(args) => reference::measure(global, args).await,
+        Question::Image(args) => image::measure(global, args).await,
         Question::Pools(args) => pools::measure(args),
     }
 }

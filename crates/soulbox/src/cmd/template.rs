@@ -3,6 +3,7 @@
 mod build;
 mod inspect;
 mod list;
+mod pull;
 mod remove;
 
 use crate::cli::Global;
@@ -25,6 +26,8 @@ enum Verb {
     Ls(list::Args),
     /// Build a template from a Dockerfile or a recipe
     Build(Box<build::Args>),
+    /// Make a template of an image of a registry
+    Pull(pull::Args),
     /// Remove a template
     Rm(remove::Args),
     /// Tell everything about a template
@@ -36,6 +39,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     match &args.verb {
         Verb::Ls(args) => list::run(global, args),
         Verb::Build(args) => build::run(global, args),
+        Verb::Pull(args) => pull::run(global, args),
         Verb::Rm(args) => remove::run(global, args),
         Verb::Inspect(args) => inspect::run(global, args),
     }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// Directories that every sandbox needs to begin, with their modes: made where the layers lack
 /// them.
-const TOP: &[(&str, u32)] = &[
+pub(crate) const TOP: &[(&str, u32)] = &[
     ("dev", 0o755),
     ("etc", 0o755),
     ("proc", 0o555),

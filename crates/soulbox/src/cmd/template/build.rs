@@ -1,6 +1,7 @@
 //! `soulbox template build`: from a Dockerfile or from a recipe.
 
 mod dockerfile;
+mod facts;
 mod given;
 mod recipe;
 mod show;

@@ -2,6 +2,7 @@
 
 use super::super::failed;
 use super::Args;
+use super::facts;
 use super::given::Given;
 use super::show::Shown;
 use crate::cli::Global;
@@ -18,6 +19,7 @@ use soulbox_image::steps::{Base, Command, Plan, Step, StepKind};
 use soulbox_model::{Isolation, NetworkMode, SandboxSpec, TemplateName};
 use soulbox_node::Node;
 use soulbox_node::template::TemplateStore;
+use soulbox_node::template::images::Images;
 use soulbox_node::template::steps::{StepBuilder, StepError, StepFailure};
 use soulbox_runtime::agent_client::StartRequest;
 use soulbox_settings::{Flag, Settings};
@@ -169,13 +171,23 @@ pub(super) fn run(
     let mut flags = engine::without_pools();
     flags.extend(args.dockerfile.limits());
     let settings = global.settings(flags)?;
+    let store = TemplateStore::new(&settings.paths.data_dir);
+    let images = Images::new(&settings, &store);
     let given = Given::new(
         directory,
         file,
         &args.dockerfile.secret,
         &settings.paths.data_dir,
+        images.map_err(|error| Failure::of(Exit::USAGE, &error))?,
     )?;
-    let planned = planned(&settings, args, file)?;
+    let runtime = engine::runtime()?;
+    let mut facts = |base: &Base| match base {
+        Base::Image { reference, auth } => {
+            runtime.block_on(facts::of_image(given.images(), reference, auth.as_ref()))
+        }
+        base => facts::of(&store, base),
+    };
+    let planned = planned(args, file, &mut facts)?;
     for warning in &planned.warnings {
         let line = match warning.line {
             0 => String::new(),
@@ -187,7 +199,6 @@ pub(super) fn run(
             warning.text
         ));
     }
-    let runtime = engine::runtime()?;
     let work = Work {
         args,
         file,
@@ -200,7 +211,11 @@ pub(super) fn run(
     done
 }
 
-fn planned(settings: &Settings, args: &Args, file: &Path) -> Result<Planned, Failure> {
+fn planned(
+    args: &Args,
+    file: &Path,
+    facts: &mut dyn FnMut(&Base) -> Result<BaseFacts, String>,
+) -> Result<Planned, Failure> {
     let text = std::fs::read(file).map_err(|error| {
         Failure::new(Exit::NOT_FOUND, format!("cannot read {}", file.display())).because(&error)
     })?;
@@ -210,34 +225,12 @@ fn planned(settings: &Settings, args: &Args, file: &Path) -> Result<Planned, Fai
             format!("{} is no text in UTF-8", file.display()),
         )
     })?;
-    let store = TemplateStore::new(&settings.paths.data_dir);
     let options = args.dockerfile.options()?;
-    let mut facts = |base: &Base| facts(&store, base);
     let shown = file.to_string_lossy();
-    let mut planned = dockerfile::plan(&shown, &text, &options, &mut facts)
+    let mut planned = dockerfile::plan(&shown, &text, &options, facts)
         .map_err(|error| Failure::of(Exit::USAGE, &error))?;
     args.dockerfile.apply(&mut planned.plan);
     Ok(planned)
-}
-
-/// What a base says about itself.
-fn facts(store: &TemplateStore, base: &Base) -> Result<BaseFacts, String> {
-    let Base::Template(name) = base else {
-        return Ok(BaseFacts::default());
-    };
-    let template = store.get(name).map_err(|error| error.to_string())?;
-    let record = &template.record;
-    let env = record.env.iter();
-    Ok(BaseFacts {
-        env: env
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-        workdir: record
-            .workdir
-            .as_ref()
-            .map(|path| path.to_string_lossy().into_owned()),
-        onbuild: Vec::new(),
-    })
 }
 
 /// One build.

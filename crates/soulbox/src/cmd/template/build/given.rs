@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use sha2::{Digest, Sha256};
 use soulbox_image::context::{Context, ContextError};
 use soulbox_image::steps::RegistryAuth;
+use soulbox_node::template::images::Images;
 use soulbox_node::template::steps::{Boxed, Happened, ImageGround, Sources, StepError};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -25,14 +26,21 @@ pub(super) struct Given {
     context: Arc<Context>,
     secrets: HashMap<String, Vec<u8>>,
     caches: PathBuf,
+    images: Images,
 }
 
 impl Given {
+    /// What its images are asked for by.
+    pub(super) fn images(&self) -> &Images {
+        &self.images
+    }
+
     pub(super) fn new(
         directory: &Path,
         file: &Path,
         secrets: &[String],
         data_dir: &Path,
+        images: Images,
     ) -> Result<Self, Failure> {
         let context = Context::open(directory, Some(file)).map_err(|error| match &error {
             ContextError::Ignore { .. } => Failure::of(Exit::USAGE, &error),
@@ -45,6 +53,7 @@ impl Given {
                 .map(|text| secret(text))
                 .collect::<Result<_, _>>()?,
             caches: data_dir.join(CACHES),
+            images,
         })
     }
 }
@@ -75,17 +84,10 @@ impl Sources for Given {
     fn image<'a>(
         &'a self,
         reference: &'a str,
-        _: Option<&'a RegistryAuth>,
-        _: &'a (dyn Fn(Happened) + Send + Sync),
+        auth: Option<&'a RegistryAuth>,
+        told: &'a (dyn Fn(Happened) + Send + Sync),
     ) -> Boxed<'a, Result<ImageGround, StepError>> {
-        Box::pin(async move {
-            Err(StepError::Base {
-                what: reference.to_owned(),
-                why: "images of registries cannot be fetched yet; FROM template:base builds on a \
-                      template of this machine"
-                    .to_owned(),
-            })
-        })
+        self.images.image(reference, auth, told)
     }
 }
 
