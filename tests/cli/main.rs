@@ -6,6 +6,8 @@ mod bench;
 mod completion;
 mod config;
 mod disk;
+
+mod dockerfile;
 mod doctor;
 mod ending;
 mod environment;

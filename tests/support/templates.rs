@@ -30,6 +30,16 @@ pub fn share(soulbox: &Soulbox, names: &[&str]) {
     symlink(store.join("templates"), data.join("templates")).expect("a link");
 }
 
+/// Builds these templates for `soulbox` alone: small ones, beside which a test builds others.
+///
+/// # Panics
+/// As [`share`].
+pub fn own(soulbox: &Soulbox, names: &[&str]) {
+    for name in names {
+        soulbox.run(["template", "build", name]).expect_code(0);
+    }
+}
+
 /// Runs the program on the shared data directory.
 fn at(store: &Path, arguments: &[&str]) -> crate::Ended {
     let mut command = Soulbox::new().command(arguments);
