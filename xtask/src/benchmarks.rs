@@ -55,7 +55,7 @@ const BENCHES: [(&str, &str); 14] = [
 const BUILT: [(&str, &str); 4] = [
     (
         "execute",
-        "soulbox bench execute --users 1,10,100,500,1000 --payload fibonacci",
+        "soulbox bench execute --template base --users 1,10,100,500,1000 --payload fibonacci",
     ),
     (
         "kernels",
