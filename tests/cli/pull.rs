@@ -4,7 +4,7 @@ use soulbox_tests::registry::Registry;
 use soulbox_tests::{Soulbox, end};
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 /// A root with a shell that runs code, of the host's own files.
@@ -108,6 +108,18 @@ fn a_dockerfile_begins_with_an_image() {
         .arg(&dockerfile)
         .arg(dockerfile.parent().expect("a directory"))
         .env("SOULBOX_REGISTRY_AUTH_FILE", logins);
+    end(command.spawn().expect("the program starts")).expect_code(0);
+    // A helper that knows the password does as well.
+    let helper = "#!/bin/sh\n[ \"$1\" = get ] && cat > /dev/null || exit 1\n\
+                  echo '{\"Username\": \"me\", \"Secret\": \"SECRET\"}'\n";
+    let helper = soulbox.file("docker-credential-test", helper);
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).expect("it can run");
+    let helpers = soulbox.file("helpers.json", r#"{"credsStore": "test"}"#);
+    let path = helper.parent().expect("a directory").display().to_string();
+    let mut command = soulbox.command(["template", "pull", &image]);
+    command
+        .env("SOULBOX_REGISTRY_AUTH_FILE", helpers)
+        .env("PATH", format!("{path}:/usr/sbin:/usr/bin:/sbin:/bin"));
     end(command.spawn().expect("the program starts")).expect_code(0);
     let code = "cat /srv/made /srv/text";
     let run = [

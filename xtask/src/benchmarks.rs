@@ -52,7 +52,7 @@ const BENCHES: [(&str, &str); 14] = [
 
 /// Those that take templates which not every machine can build: a section each, where the JSON is there. Their marks
 /// are in their own tables.
-const BUILT: [(&str, &str); 4] = [
+const BUILT: [(&str, &str); 5] = [
     (
         "execute",
         "soulbox bench execute --template base --users 1,10,100,500,1000 --payload fibonacci",
@@ -66,6 +66,7 @@ const BUILT: [(&str, &str); 4] = [
         "soulbox bench reference --template code-interpreter-v1",
     ),
     ("pools", "soulbox bench pools"),
+    ("image", "soulbox bench image"),
 ];
 
 /// Which number of a row is held against a mark.

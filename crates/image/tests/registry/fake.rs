@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// What is done once instead of giving what was asked for.
 #[derive(Debug, Clone)]
@@ -34,6 +35,10 @@ pub(crate) struct Came {
     pub(crate) headers: BTreeMap<String, String>,
 }
 
+/// What bytes come over.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 #[derive(Default)]
 struct State {
     content: HashMap<String, (String, Vec<u8>)>,
@@ -53,6 +58,11 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// One that speaks TLS only, if it is given what for.
+    pub(crate) async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let fake = Self {
             address: listener.local_addr().unwrap(),
@@ -61,9 +71,12 @@ impl Fake {
         let serving = fake.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let serving = serving.clone();
+                let (serving, tls) = (serving.clone(), tls.clone());
                 tokio::spawn(async move {
-                    let _ = serving.serve(stream).await;
+                    match tls {
+                        None => serving.serve(stream).await,
+                        Some(tls) => serving.serve(tls.accept(stream).await?).await,
+                    }
                 });
             }
         });
@@ -110,7 +123,7 @@ impl Fake {
         self.state.lock().unwrap()
     }
 
-    async fn serve(&self, stream: TcpStream) -> io::Result<()> {
+    async fn serve(&self, stream: impl Stream) -> io::Result<()> {
         let mut stream = BufReader::new(stream);
         let mut line = String::new();
         // What begins TLS is no text: the connection ends then.
@@ -137,11 +150,13 @@ impl Fake {
 
     async fn answer(
         &self,
-        mut stream: TcpStream,
+        mut stream: impl Stream,
         path: &str,
         headers: &BTreeMap<String, String>,
     ) -> io::Result<()> {
-        let bare = path.split('?').next().unwrap().to_owned();
+        // A proxy is told whole addresses.
+        let bare = path.strip_prefix("http://registry.test").unwrap_or(path);
+        let bare = bare.split('?').next().unwrap().to_owned();
         let (fault, content, denied, no_ranges) = {
             let mut state = self.lock();
             let faults = state
@@ -210,7 +225,7 @@ impl Fake {
     }
 }
 
-async fn send(stream: &mut TcpStream, head: &str, body: &[u8]) -> io::Result<()> {
+async fn send(stream: &mut impl Stream, head: &str, body: &[u8]) -> io::Result<()> {
     let end = format!(
         "Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()

@@ -51,7 +51,11 @@ fn noise(number: u64, len: usize) -> Vec<u8> {
 
 impl Ground {
     pub(crate) async fn new() -> Self {
-        let fake = Fake::start().await;
+        Self::of(Fake::start().await)
+    }
+
+    /// The image in a registry that runs already.
+    pub(crate) fn of(fake: Fake) -> Self {
         let layers: Vec<Vec<u8>> = (0..3).map(|number| noise(number, 1_000_000)).collect();
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         gzip.write_all(&layers[0]).unwrap();

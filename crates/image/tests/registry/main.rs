@@ -8,3 +8,4 @@ mod faults;
 mod ground;
 mod pull;
 mod real;
+mod way;

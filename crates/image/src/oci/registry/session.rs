@@ -308,7 +308,8 @@ impl Registry {
                 return Err(HttpError::Timeout { host, what, limit }.into());
             }
             Ok(Ok(_)) => Scheme::HTTPS,
-            Ok(Err(LineError::NotTls(_))) => Scheme::HTTP,
+            // Proxies let TLS through to few ports.
+            Ok(Err(LineError::NotTls(_) | LineError::Proxy(_))) => Scheme::HTTP,
             Ok(Err(source)) => return Err(HttpError::Line { host, source }.into()),
         };
         let mut schemes = self.schemes.lock().unwrap_or_else(PoisonError::into_inner);
