@@ -4,10 +4,12 @@ use super::run::Inside;
 use super::state::State;
 use super::{At, Happened, StepBuilder, StepError, blocking};
 use crate::core::start;
+use soulbox_image::layer_store::NewLayer;
 use soulbox_image::layers::Layers;
 use soulbox_image::measure::TreeSize;
 use soulbox_image::record::{ROOTFS, Start, TemplateRecord};
 use soulbox_image::staging::{Staging, Survive};
+use soulbox_image::steps::{Step, StepKind};
 use soulbox_model::{ByteSize, TemplateName};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -41,7 +43,18 @@ impl StepBuilder<'_> {
         self.tell(at, Happened::Began(format!("making template {name}")));
         let begun = Instant::now();
         if let Some(start) = state.start() {
-            self.try_start(at, &state, &start).await?;
+            // Remembered as a step that writes nothing is: what came up once is not tried again.
+            let step = Step {
+                text: "the start command comes up".to_owned(),
+                line: None,
+                kind: StepKind::Ready(start.ready.clone()),
+                force: false,
+            };
+            let key = state.key_of(&step.kind, start.command.join("\0").as_bytes());
+            self.layer((at, &step), state.forced, key, |new| {
+                Box::pin(self.try_start(at, &state, &start, new))
+            })
+            .await?;
         }
         let (directory, name) = (self.store.directory().to_owned(), name.clone());
         let record = blocking(move || {
@@ -76,11 +89,13 @@ impl StepBuilder<'_> {
 
 impl StepBuilder<'_> {
     /// Runs the start command once, so that a template whose command does not come up is none.
-    async fn try_start(&self, at: At, state: &State, start: &Start) -> Result<(), StepError> {
-        let new = {
-            let store = self.store.layers();
-            blocking(move || Ok(store.begin()?)).await?
-        };
+    async fn try_start(
+        &self,
+        at: At,
+        state: &State,
+        start: &Start,
+        new: NewLayer,
+    ) -> Result<NewLayer, StepError> {
         let upper = new.aside("upper");
         super::run::make_directory(&upper, 0o700)?;
         let inside = Inside {
@@ -97,12 +112,8 @@ impl StepBuilder<'_> {
         let limits = (READY_LIMIT, LEAST_RUN);
         let started = start::start(sandbox.agent(), start, limits, &mut line).await;
         sandbox.destroy().await;
-        blocking(move || {
-            drop(new);
-            Ok(())
-        })
-        .await?;
-        Ok(started?)
+        started?;
+        Ok(new)
     }
 }
 
