@@ -136,6 +136,19 @@ impl TemplateName {
         self.0 == Self::HOST
     }
 
+    /// A name as people and clients write it, `name` or `name:tag`: a tag is a part of the name
+    /// behind a dot, and `latest` and `default` are none.
+    ///
+    /// # Errors
+    /// As [`FromStr`].
+    pub fn of_tagged(text: &str) -> Result<Self, IdError> {
+        match text.split_once(':') {
+            None | Some((_, "")) => text.parse(),
+            Some((name, "latest" | "default")) => name.parse(),
+            Some((name, tag)) => format!("{name}.{tag}").parse(),
+        }
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -86,9 +86,7 @@ impl SandboxFlags {
 
     fn template(&self, settings: &Settings) -> Result<TemplateName, Failure> {
         if let Some(name) = &self.template {
-            return name
-                .parse()
-                .map_err(|error| Failure::of(Exit::USAGE, &error));
+            return TemplateName::of_tagged(name).map_err(|error| Failure::of(Exit::USAGE, &error));
         }
         let tree = settings
             .paths

@@ -54,8 +54,7 @@ fn store(global: &Global) -> Result<TemplateStore, Failure> {
 
 /// A name as it was given.
 fn name(text: &str) -> Result<TemplateName, Failure> {
-    text.parse()
-        .map_err(|error| Failure::of(Exit::USAGE, &error))
+    TemplateName::of_tagged(text).map_err(|error| Failure::of(Exit::USAGE, &error))
 }
 
 /// What an error of the store means for a person.

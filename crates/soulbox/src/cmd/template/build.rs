@@ -27,9 +27,6 @@ from. A word that is the name of a built-in recipe is that recipe: ./base is a d
 
 /// The name of a file that a directory is built by.
 const DOCKERFILE: &str = "Dockerfile";
-/// Tags that mean no tag.
-const NO_TAG: [&str; 2] = ["latest", "default"];
-
 /// Flags of `soulbox template build`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -164,17 +161,13 @@ fn named_after(directory: &Path) -> Result<TemplateName, Failure> {
 
 /// `NAME[:TAG]`. Templates of a machine have one name each: the tag becomes a part of it.
 fn tagged(text: &str) -> Result<TemplateName, Failure> {
-    let name = match text.split_once(':') {
-        None => name(text)?,
-        Some((plain, tag)) if NO_TAG.contains(&tag) => name(plain)?,
-        Some((_, "")) => {
-            return Err(
-                Failure::new(Exit::USAGE, format!("{text} has an empty tag"))
-                    .help("write NAME or NAME:TAG"),
-            );
-        }
-        Some((plain, tag)) => name(&format!("{plain}.{tag}"))?,
-    };
+    if text.ends_with(':') {
+        return Err(
+            Failure::new(Exit::USAGE, format!("{text} has an empty tag"))
+                .help("write NAME or NAME:TAG"),
+        );
+    }
+    let name = name(text)?;
     match name.is_host() {
         false => Ok(name),
         true => {
