@@ -9,11 +9,15 @@
 //! | what an image says about its processes and layers | [`config`] |
 //! | the template that is made of it | [`record`] |
 //! | getting them from registries | [`registry`] |
+//! | images in files and directories: reading and writing them | [`archive`] |
 //! | the tree of a layer, from its tar file | [`unpack`] |
+//! | the tar file of a layer, from its tree | [`pack`] |
 
+pub mod archive;
 pub mod config;
 pub mod digest;
 pub mod manifest;
+pub mod pack;
 pub mod platform;
 pub mod record;
 pub mod reference;

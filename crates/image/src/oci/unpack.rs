@@ -21,7 +21,7 @@
 
 mod dress;
 mod error;
-mod member;
+pub(super) mod member;
 mod pax;
 mod place;
 

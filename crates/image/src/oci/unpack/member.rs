@@ -18,7 +18,7 @@ const BUFFER: usize = 256 << 10;
 
 /// What a member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::oci) enum Kind {
     File,
     Directory,
     Symlink,
@@ -31,46 +31,55 @@ pub(super) enum Kind {
 
 /// A time as a file has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Time {
-    pub(super) seconds: i64,
-    pub(super) nanoseconds: u32,
+pub(in crate::oci) struct Time {
+    pub(in crate::oci) seconds: i64,
+    pub(in crate::oci) nanoseconds: u32,
 }
 
 /// One member. Its content is read from [`Members`] before the next.
 #[derive(Debug)]
-pub(super) struct Member {
-    pub(super) path: Vec<u8>,
+pub(in crate::oci) struct Member {
+    pub(in crate::oci) path: Vec<u8>,
     /// What a link leads to.
-    pub(super) link: Vec<u8>,
-    pub(super) kind: Kind,
-    pub(super) mode: u32,
-    pub(super) uid: u64,
-    pub(super) gid: u64,
-    pub(super) modified: Time,
+    pub(in crate::oci) link: Vec<u8>,
+    pub(in crate::oci) kind: Kind,
+    pub(in crate::oci) mode: u32,
+    pub(in crate::oci) uid: u64,
+    pub(in crate::oci) gid: u64,
+    pub(in crate::oci) modified: Time,
     /// Attributes by name.
-    pub(super) attributes: Vec<(String, Vec<u8>)>,
+    pub(in crate::oci) attributes: Vec<(String, Vec<u8>)>,
 }
 
 /// Reads a tar file.
-pub(super) struct Members<R> {
+pub(in crate::oci) struct Members<R> {
     inner: BufReader<R>,
     /// What is left of the content of the current member.
     content: u64,
     /// What is left of its last block.
     padding: u64,
+    /// How much of the file was read.
+    position: u64,
 }
 
 impl<R: Read> Members<R> {
-    pub(super) fn new(inner: R) -> Self {
+    pub(in crate::oci) fn new(inner: R) -> Self {
         Self {
             inner: BufReader::with_capacity(BUFFER, inner),
             content: 0,
             padding: 0,
+            position: 0,
         }
     }
 
+    /// How much of the file was read: where the content of the current member begins, before any of
+    /// it is.
+    pub(in crate::oci) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// The next member; `None` at the end. What was not read of the last one is passed over.
-    pub(super) fn next(&mut self) -> Result<Option<Member>, UnpackError> {
+    pub(in crate::oci) fn next(&mut self) -> Result<Option<Member>, UnpackError> {
         let (mut name, mut link, mut records) = (None, None, None);
         for _ in 0..MAX_HEADERS {
             let Some(header) = self.header()? else {
@@ -99,7 +108,7 @@ impl<R: Read> Members<R> {
     }
 
     /// How much of the content is left.
-    pub(super) fn left(&self) -> u64 {
+    pub(in crate::oci) fn left(&self) -> u64 {
         self.content
     }
 
@@ -119,6 +128,7 @@ impl<R: Read> Members<R> {
     /// Notes that `length` bytes of the last piece were used.
     pub(super) fn used(&mut self, length: usize) {
         self.inner.consume(length);
+        self.position += length as u64;
         self.content = self.content.saturating_sub(length as u64);
     }
 
@@ -132,7 +142,10 @@ impl<R: Read> Members<R> {
             match self.inner.read(&mut block[filled..]) {
                 Ok(0) if filled == 0 => return Ok(None),
                 Ok(0) => return Err(UnpackError::Truncated),
-                Ok(read) => filled += read,
+                Ok(read) => {
+                    filled += read;
+                    self.position += read as u64;
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(UnpackError::Read(error)),
             }
@@ -227,25 +240,33 @@ fn member(
         other => Kind::Other(other.as_byte()),
     };
     let seconds = i64::try_from(header.mtime().unwrap_or_default());
+    let old = header.as_old();
+    let mode = number(&old.mode, header.mode().map(u64::from))?;
+    let (uid, gid) = (
+        number(&old.uid, header.uid()),
+        number(&old.gid, header.gid()),
+    );
     Ok(Member {
         path,
         link: link.unwrap_or_default(),
         kind,
-        mode: header.mode().map_err(damaged)? & 0o7777,
-        uid: records
-            .uid
-            .map_or_else(|| header.uid(), Ok)
-            .map_err(damaged)?,
-        gid: records
-            .gid
-            .map_or_else(|| header.gid(), Ok)
-            .map_err(damaged)?,
+        mode: u32::try_from(mode & 0o7777).unwrap_or_default(),
+        uid: records.uid.map_or(uid, Ok)?,
+        gid: records.gid.map_or(gid, Ok)?,
         modified: records.modified.unwrap_or(Time {
             seconds: seconds.unwrap_or_default(),
             nanoseconds: 0,
         }),
         attributes: records.attributes,
     })
+}
+
+/// A number of a header; some writers leave out what is zero.
+fn number(field: &[u8], parsed: std::io::Result<u64>) -> Result<u64, UnpackError> {
+    match field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        true => Ok(0),
+        false => parsed.map_err(damaged),
+    }
 }
 
 fn damaged(_: std::io::Error) -> UnpackError {
