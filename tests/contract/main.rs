@@ -43,6 +43,14 @@ scripts! { run:
     javascript_2_45: Client::JavaScript("2.45.0") => [lifecycle, commands, files, watch, pty, git, secure, pause, network, metrics]
 }
 
+// Templates that clients build.
+scripts! { run_base:
+    python_2_63_templates: Client::Python("2.63.0") => [templates]
+    python_2_45_templates: Client::Python("2.45.1") => [templates]
+    javascript_2_51_templates: Client::JavaScript("2.51.0") => [templates]
+    javascript_2_45_templates: Client::JavaScript("2.45.0") => [templates]
+}
+
 // The first generation knows no URLs; the others do without when they are given none.
 scripts! { run_by_names:
     python_1_11: Client::Python("1.11.1") => [first]

@@ -12,6 +12,11 @@ pub(crate) fn run(client: Client, name: &str) {
     run_on(&Server::start(), client, name);
 }
 
+/// Runs a script to its end, against such a server that has a real `base`.
+pub(crate) fn run_base(client: Client, name: &str) {
+    run_on(&Server::start_base(), client, name);
+}
+
 /// Runs a script to its end, against such a server that has the template of the code interpreter.
 pub(crate) fn run_cells(client: Client, name: &str) {
     run_on(&Server::start_interpreter(false), client, name);

@@ -31,6 +31,11 @@ impl Server {
         Self::start_with(&[])
     }
 
+    /// Starts one that has a real `base`, of which templates can be built.
+    pub(crate) fn start_base() -> Self {
+        Self::start_of(&[templates::BASE], false)
+    }
+
     /// Starts one that has the template of the code interpreter.
     pub(crate) fn start_interpreter(encrypted: bool) -> Self {
         let templates = [templates::BASE, templates::INTERPRETER];

@@ -15,6 +15,8 @@ use crate::log::CommandLog;
 use crate::records::Records;
 use crate::run::Pasts;
 use crate::samples::look;
+use crate::template::Found;
+use crate::templates::{self, Templates};
 use crate::token::{NodeSecret, Purpose, SecretError};
 use soulbox_model::{
     EndCause, Event, EventKind, Moment, SandboxEnd, SandboxId, SandboxRecord, SandboxState, TeamId,
@@ -57,6 +59,8 @@ pub struct Control {
     /// What compilers made, unless nothing of it is kept.
     pub(crate) builds: Option<Arc<Builds>>,
     pub(crate) templates: TemplateStore,
+    /// Those that clients build.
+    pub(crate) made: Templates,
     pub(crate) once: Arc<Idempotency>,
     pub(crate) archive: Archive,
     /// What runs with adaptive limits used.
@@ -94,6 +98,7 @@ impl Control {
         tokio::spawn(finisher.run(ends));
         let records = Records::new(store);
         let keys = Keys::load(&records).await?;
+        let made = Templates::load(&records, &settings).await?;
         let admission = Admission::new(
             "server",
             server.creates as usize,
@@ -112,6 +117,7 @@ impl Control {
             admission,
             runs,
             templates: TemplateStore::new(&settings.paths.data_dir),
+            made,
             once,
             archive,
             pasts,
@@ -343,12 +349,12 @@ impl Control {
         let records = records.filter(|record| record.team == *team).collect();
         let mut query = query.clone();
         // By the name that they were asked for by: another one may stand in for it.
-        if let Some(Ok(template)) = query
-            .template
-            .as_ref()
-            .map(|name| self.template(name.as_str()))
-        {
-            query.template = Some(template);
+        if let Some(text) = query.template.take() {
+            let found = self.find_template(team, &text).ok();
+            query.template = Some(found.map_or(text, |found| match found {
+                Found::Made(entry) => entry.id.to_string(),
+                Found::OfServer(name) => name.to_string(),
+            }));
         }
         let (chosen, next) = list::choose(&query, records);
         let view = |record| self.view_of(record, soulbox_model::Phases::default());
@@ -461,6 +467,7 @@ impl Control {
     /// Stops: lets nobody in and ends what lives.
     pub async fn stop(self: &Arc<Self>) {
         self.close();
+        self.stop_builds();
         let ends = self.all().into_iter().map(|live| {
             let control = Arc::clone(self);
             tokio::spawn(async move {
@@ -491,6 +498,7 @@ async fn tidy(control: Weak<Control>) {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "old commands and idempotency keys were not removed");
         }
+        templates::sweep(&control).await;
         drop(control);
         tokio::time::sleep(TIDY).await;
     }

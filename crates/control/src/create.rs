@@ -7,7 +7,7 @@ use crate::idempotency::{Claim, Held, Made, Pending};
 use crate::live::Live;
 use soulbox_model::{
     EndCause, EventKind, Moment, Phases, SandboxEnd, SandboxId, SandboxRecord, SandboxSpec,
-    SandboxState, TeamId,
+    SandboxState, TeamId, TemplateId,
 };
 use soulbox_node::tree_source::TreeError;
 use soulbox_node::{Birth, CreateError, Sandbox};
@@ -95,6 +95,7 @@ impl Control {
             (made, kept) => return Err(self.undo(record, made, kept.err(), held).await),
         };
         let live = Arc::new(Live::new(record, sandbox));
+        self.count_spawn(&live.record());
         self.take_in(Arc::clone(&live)).await;
         self.records.hub().tell(created);
         Ok(live)
@@ -119,7 +120,7 @@ impl Control {
             metadata: request.metadata.clone(),
             limits: request
                 .limits
-                .unwrap_or_else(|| self.settings.sandbox.limits()),
+                .unwrap_or_else(|| self.limits_of(&request.template)),
             network: request.network,
             network_rules: request.network_rules.clone(),
             secure: request.secure,
@@ -168,10 +169,15 @@ impl Control {
 /// The variables of every command: those that were given, and those by which programs know that they are in
 /// a sandbox, under the names that E2B gives them.
 pub(crate) fn variables(id: &SandboxId, request: &CreateRequest) -> BTreeMap<String, String> {
+    let template = TemplateId::of_build(&request.template);
+    let template = template.as_ref().map(TemplateId::as_str);
     let own = [
         ("E2B_SANDBOX", "true"),
         ("E2B_SANDBOX_ID", id.as_str()),
-        ("E2B_TEMPLATE_ID", request.template.as_str()),
+        (
+            "E2B_TEMPLATE_ID",
+            template.unwrap_or(request.template.as_str()),
+        ),
     ];
     let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let mut variables = BTreeMap::from(own);

@@ -1,6 +1,7 @@
 //! Why a command was refused or failed. Each door maps these to its wire's shape, once.
 
-use soulbox_model::{CommandId, CommandState, SandboxId, SandboxState, StateError};
+use crate::templates::record::BuildStatus;
+use soulbox_model::{BuildId, CommandId, CommandState, SandboxId, SandboxState, StateError};
 use soulbox_node::execute::ExecuteError;
 use soulbox_node::template::TemplateError;
 use soulbox_node::{CreateError, PauseError};
@@ -19,6 +20,23 @@ pub enum ControlError {
     /// No such template.
     #[error("template {0:?} was not found{cure}", cure = cure(.0))]
     NoTemplate(String),
+    /// A template of another team, which is not public.
+    #[error("template {0:?} belongs to another team")]
+    ForeignTemplate(String),
+    /// A name that the server's own templates have.
+    #[error("name: {0:?} is what a template of the server is called; choose another one")]
+    NameTaken(String),
+    /// No such build of the template.
+    #[error("build {0:?} was not found")]
+    NoBuild(String),
+    /// The build is over, or not yet so far.
+    #[error("build {build} is {}", .status.as_str())]
+    BuildState {
+        /// The build.
+        build: BuildId,
+        /// Where it stands.
+        status: BuildStatus,
+    },
     /// The templates of this node cannot be read.
     #[error("cannot read the templates")]
     Templates(#[source] TemplateError),
@@ -153,6 +171,10 @@ impl ControlError {
         match self {
             Self::NoSandbox(_) => "no_sandbox",
             Self::NoTemplate(_) => "no_template",
+            Self::ForeignTemplate(_) => "foreign_template",
+            Self::NameTaken(_) => "name_taken",
+            Self::NoBuild(_) => "no_build",
+            Self::BuildState { .. } => "build_state",
             Self::Templates(_) => "templates",
             Self::TemplateNotReady(_) => "template_not_ready",
             Self::Invalid { .. } => "invalid",
@@ -176,6 +198,11 @@ impl ControlError {
             Self::Store(_) => "store",
             Self::Stopping => "stopping",
         }
+    }
+
+    /// A template that is not there, by the name that was given.
+    pub fn no_template(text: &str) -> Self {
+        Self::NoTemplate(text.chars().take(150).collect())
     }
 
     /// A value that cannot be taken.

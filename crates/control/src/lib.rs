@@ -20,7 +20,8 @@
 //! | what lasts | [`records`] |
 //! | keys of the programming interface | [`keys`] |
 //! | tokens of sandboxes | [`token`] |
-//! | which template a client means, which there are | [`template`] |
+//! | which template a client means | [`template`] |
+//! | templates that clients build | [`templates`] |
 //! | what a sandbox has used, its processes | [`inside`] |
 //! | code in a sandbox of its own | [`run`] |
 //! | failures | [`error`] |
@@ -49,6 +50,7 @@ mod recover;
 pub mod run;
 pub mod samples;
 pub mod template;
+pub mod templates;
 pub mod token;
 
 pub use command::{CreateRequest, LogEntry, SandboxCommand, SandboxReply, SandboxView};

@@ -2,7 +2,7 @@
 
 use crate::command::SandboxView;
 use crate::error::ControlError;
-use soulbox_model::{Moment, SandboxId, SandboxRecord, SandboxState, TemplateName};
+use soulbox_model::{Moment, SandboxId, SandboxRecord, SandboxState, TemplateId, TemplateName};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ pub struct ListQuery {
     pub metadata: BTreeMap<String, String>,
     /// States that they are in; empty: every state of a live one.
     pub states: Vec<SandboxState>,
-    /// The template that they are made from.
-    pub template: Option<TemplateName>,
+    /// The template that they are made from: its id, or its name if the server has it.
+    pub template: Option<String>,
     /// The earliest start.
     pub started_after: Option<Moment>,
     /// Whether the oldest comes first.
@@ -124,6 +124,11 @@ pub(crate) fn choose(
     (chosen, next)
 }
 
+/// The id of a template, or its name if the server has it.
+fn called(name: &TemplateName) -> String {
+    TemplateId::of_build(name).map_or_else(|| name.to_string(), String::from)
+}
+
 fn matches(query: &ListQuery, record: &SandboxRecord) -> bool {
     let state = match query.states.is_empty() {
         true => record.is_live(),
@@ -133,7 +138,7 @@ fn matches(query: &ListQuery, record: &SandboxRecord) -> bool {
         && query
             .template
             .as_ref()
-            .is_none_or(|template| *template == record.template)
+            .is_none_or(|template| *template == called(&record.template))
         && query
             .started_after
             .is_none_or(|after| record.started_at >= after)

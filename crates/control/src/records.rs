@@ -283,9 +283,29 @@ impl Records {
         self.transact(transaction).await
     }
 
-    async fn values<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, StoreError> {
+    pub(crate) async fn values<T: DeserializeOwned>(
+        &self,
+        prefix: &str,
+    ) -> Result<Vec<T>, StoreError> {
         let all = self.all(prefix).await?;
         Ok(all.into_iter().map(|(_, value)| value).collect())
+    }
+
+    /// What is behind a prefix in all keys that have it.
+    pub(crate) async fn keys_below(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut keys = Vec::new();
+        let mut range = Range::prefix(prefix);
+        loop {
+            let page = self.store.range(range.clone()).await?;
+            let behind = page.entries.iter();
+            keys.extend(
+                behind.filter_map(|entry| entry.key.strip_prefix(prefix).map(str::to_owned)),
+            );
+            match page.entries.last() {
+                Some(last) if page.more => range = range.after(last.key.clone()),
+                _ => return Ok(keys),
+            }
+        }
     }
 
     /// All values below a prefix with their keys, in the order of these.

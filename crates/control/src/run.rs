@@ -107,12 +107,16 @@ impl Control {
     ///
     /// # Errors
     /// As [`Control::template`].
-    pub fn template_of_run(&self, named: Option<&str>) -> Result<TemplateName, ControlError> {
+    pub fn template_of_run(
+        &self,
+        team: &TeamId,
+        named: Option<&str>,
+    ) -> Result<TemplateName, ControlError> {
         if let Some(name) = named {
-            return self.template(name);
+            return self.template(team, name);
         }
-        let usual = self.template(&self.settings.execute.template);
-        usual.or_else(|_| self.template("base"))
+        let usual = self.of_server(&self.settings.execute.template);
+        usual.or_else(|_| self.of_server("base"))
     }
 
     /// Runs code in a sandbox of its own. When what this gives is dropped, or `stop` completes, the run is ended.
@@ -166,6 +170,7 @@ impl Control {
                 return;
             }
         };
+        self.count_spawn(&live.record());
         self.take_in(Arc::clone(&live)).await;
         let ways = request.execution.program.language.ways;
         if ways.iter().any(|way| !way.compile.is_empty()) {

@@ -7,7 +7,7 @@ pub(crate) mod keys;
 mod later;
 pub(crate) mod sandboxes;
 mod teams;
-mod templates;
+pub(crate) mod templates;
 
 pub(crate) use sandboxes::{id_of, unexpected};
 

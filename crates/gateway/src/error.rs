@@ -120,7 +120,9 @@ impl From<ControlError> for ApiError {
             ControlError::NoSandbox(_) | ControlError::NoTemplate(_) | ControlError::Ended(_) => {
                 StatusCode::NOT_FOUND
             }
-            ControlError::NoCommand(_) => StatusCode::NOT_FOUND,
+            ControlError::NoCommand(_) | ControlError::NoBuild(_) => StatusCode::NOT_FOUND,
+            ControlError::ForeignTemplate(_) => StatusCode::FORBIDDEN,
+            ControlError::NameTaken(_) | ControlError::BuildState { .. } => StatusCode::CONFLICT,
             ControlError::Invalid { .. } | ControlError::Refused { .. } => StatusCode::BAD_REQUEST,
             ControlError::State { .. }
             | ControlError::CommandState { .. }

@@ -4,6 +4,7 @@
 use crate::body;
 use crate::e2b::keys::NewKey;
 use crate::e2b::sandboxes::{connect, create, list, network, pause, timeout};
+use crate::e2b::templates;
 use crate::error::ApiError;
 use crate::head;
 use crate::native;
@@ -92,6 +93,8 @@ pub fn bodies(data: &[u8]) {
     read::<timeout::Refresh>(data);
     read::<pause::Pause>(data);
     read::<NewKey>(data);
+    read::<templates::NewTemplate>(data);
+    let _ = templates::fuzz(data).map_err(|error| refused(&error));
     for said in native::fuzz(data) {
         let _ = said.map_err(|error| refused(&error));
     }

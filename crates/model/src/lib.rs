@@ -13,6 +13,7 @@
 //! | keys of the programming interface | [`key`] |
 //! | moments | [`time`] |
 //! | the steps of a create, timed | [`phase`] |
+//! | templates of a server, their builds and names | [`template`] |
 //! | the name that was probably meant | [`mod@nearest`] |
 
 pub mod asked;
@@ -28,6 +29,7 @@ pub mod phase;
 pub mod sandbox;
 pub mod size;
 pub mod spec;
+pub mod template;
 pub mod time;
 
 pub use asked::AskedLimits;
@@ -43,4 +45,5 @@ pub use phase::Phases;
 pub use sandbox::{Lifecycle, OnTimeout, SandboxEnd, SandboxRecord, SandboxState, StateError};
 pub use size::{ByteSize, SizeError};
 pub use spec::{Isolation, Mount, MountError, NetworkMode, SandboxSpec};
+pub use template::{BuildId, TemplateId, TemplateReference, template_tag};
 pub use time::Moment;

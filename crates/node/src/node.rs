@@ -14,7 +14,7 @@ use crate::storage::{Room, StorageError};
 use crate::tree_source::TreeError;
 use crate::workplace::WorkplaceError;
 use crate::zygotes::Script;
-use soulbox_model::{LimitError, NetworkMode, SandboxId, SandboxSpec, TeamId};
+use soulbox_model::{LimitError, NetworkMode, SandboxId, SandboxSpec, TeamId, TemplateName};
 use soulbox_runtime::agent_client::AgentError;
 use soulbox_runtime::native::driver::{AttachError, DriverError};
 use soulbox_runtime::native::rights::RightsError;
@@ -357,6 +357,11 @@ impl Node {
     /// What the engine was set to.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.core.settings
+    }
+
+    /// Keeps a template no longer for sandboxes that may come: what lives goes on, and then it can be removed.
+    pub fn let_go_of(&self, name: &TemplateName) {
+        self.core.let_go_of(name);
     }
 
     /// Stops the engine and leaves its sandboxes to the next one: for an engine that lasts. Of

@@ -92,6 +92,11 @@ impl TreeSource {
         }
     }
 
+    /// Holds a template no more, but for those who have it.
+    pub(crate) fn let_go_of(&self, name: &TemplateName) {
+        self.held().remove(name);
+    }
+
     /// Notes a template that was looked up. If others looked it up meanwhile, all have the same.
     fn hold(&self, template: Template) -> Arc<Template> {
         let name = template.record.name.clone();

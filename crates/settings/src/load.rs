@@ -5,7 +5,7 @@ use crate::proxies::Proxies;
 use crate::reader::{Entry, Origin, Reader};
 use crate::section::{
     Agent, Client, Commands, Execute, Log, Network, Node, Paths, Pool, Registry, Sandbox, Server,
-    Spawner, Storage, Store, Zygote,
+    Spawner, Storage, Store, Template, Zygote,
 };
 use crate::source::{Fixed, Host, Source};
 use std::collections::BTreeMap;
@@ -119,6 +119,8 @@ pub struct Settings {
     pub server: Server,
     /// Recorded commands, and requests with an `Idempotency-Key`.
     pub commands: Commands,
+    /// Templates that clients build.
+    pub template: Template,
     /// The command line as a client of a server.
     pub client: Client,
     /// What is told to the operator.
@@ -179,6 +181,7 @@ impl Settings {
             store: Store::read(reader)?,
             server: Server::read(reader)?,
             commands: Commands::read(reader)?,
+            template: Template::read(reader)?,
             client: Client::read(reader)?,
             log: Log::read(reader)?,
             entries: Vec::new(),

@@ -56,6 +56,7 @@ mod server;
 mod spawner;
 mod storage;
 mod store;
+mod template;
 mod zygote;
 
 pub use agent::Agent;
@@ -73,4 +74,5 @@ pub use server::Server;
 pub use spawner::Spawner;
 pub use storage::Storage;
 pub use store::Store;
+pub use template::Template;
 pub use zygote::Zygote;

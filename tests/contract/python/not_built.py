@@ -4,7 +4,7 @@ import time
 import unittest
 
 from contract import VERSION, SandboxCase, main
-from e2b import Sandbox, SandboxException, Template, Volume
+from e2b import Sandbox, SandboxException, Volume
 
 
 class NotBuilt(SandboxCase):
@@ -23,10 +23,7 @@ class NotBuilt(SandboxCase):
         self.refused(self.sandbox.fork)
         self.assertTrue(self.sandbox.is_running())
 
-    def test_templates_and_volumes(self):
-        self.refused(lambda: Template.build(Template().from_image("debian"), name="mine"))
-        self.assertFalse(Template.exists("mine"))
-        self.assertTrue(Template.exists("base"))
+    def test_volumes(self):
         self.refused(lambda: Volume.create("mine"))
         self.refused(lambda: self.create(volume_mounts={"/mnt": "mine"}))
 

@@ -12,11 +12,6 @@ pub(crate) fn routes() -> Router<Gateway> {
         .route("/sandboxes/{id}/fork", post(forks))
         .route("/sandboxes/{id}/snapshots", post(snapshots))
         .route("/snapshots", any(snapshots))
-        .route("/templates/{id}/{*rest}", any(templates))
-        .route("/v2/templates", any(templates))
-        .route("/v2/templates/{*rest}", any(templates))
-        .route("/v3/templates", any(templates))
-        .route("/default-templates", any(templates))
         .route("/volumes", any(volumes))
         .route("/volumes/{*rest}", any(volumes))
         .route("/volumecontent/{*rest}", any(volumes))
@@ -30,12 +25,6 @@ async fn forks(_: Team) -> ApiError {
 
 async fn snapshots(_: Team) -> ApiError {
     ApiError::not_built("snapshots are not built; pause keeps a sandbox in memory")
-}
-
-pub(super) async fn templates(_: Team) -> ApiError {
-    ApiError::not_built(
-        "templates are not built through this interface; `soulbox template` builds and removes them",
-    )
 }
 
 async fn volumes(_: Team) -> ApiError {

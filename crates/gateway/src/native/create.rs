@@ -14,7 +14,9 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use soulbox_control::{CreateRequest, SandboxCommand, SandboxView};
-use soulbox_model::{AskedLimits, Isolation, Lifecycle, LimitError, NetworkMode, OnTimeout};
+use soulbox_model::{
+    AskedLimits, Isolation, Lifecycle, LimitError, NetworkMode, OnTimeout, TeamId,
+};
 #[cfg(fuzzing)]
 use soulbox_model::{ByteSize, Limits};
 use std::collections::BTreeMap;
@@ -64,7 +66,7 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let request = CreateRequest {
         once,
-        ..request(&gateway, asked)?
+        ..request(&gateway, &team, asked)?
     };
     let command = SandboxCommand::Create(Box::new(request));
     let made = one(gateway.control.execute(&team, command).await?)?;
@@ -72,19 +74,20 @@ async fn create(
     Ok((StatusCode::CREATED, view::headers(&gateway, &made), body).into_response())
 }
 
-fn request(gateway: &Gateway, asked: NewSandbox) -> Result<CreateRequest, ApiError> {
+fn request(gateway: &Gateway, team: &TeamId, asked: NewSandbox) -> Result<CreateRequest, ApiError> {
     let settings = gateway.control.settings();
     check_maps(&asked.metadata, &asked.env_vars)?;
     let timeout = match asked.timeout {
         Some(given) => seconds("timeout", given)?,
         None => settings.server.timeout,
     };
-    let limits = asked.limits.over(settings.sandbox.limits());
-    let limits = limits.map_err(|error| wrong_limit(&error))?;
     let template = asked.template.as_deref().unwrap_or(TEMPLATE);
+    let template = gateway.control.template(team, template)?;
+    let limits = asked.limits.over(gateway.control.limits_of(&template));
+    let limits = limits.map_err(|error| wrong_limit(&error))?;
     Ok(CreateRequest {
         limits: Some(limits),
-        template: gateway.control.template(template)?,
+        template,
         timeout,
         lifecycle: Lifecycle {
             on_timeout: match asked.auto_pause {

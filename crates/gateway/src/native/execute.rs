@@ -55,7 +55,7 @@ async fn execute(
     body: Code,
 ) -> Result<Response, ApiError> {
     let asked = ask::parse(&body.bytes)?;
-    let job = asked.job(&gateway, &body.bytes, None)?;
+    let job = asked.job((&gateway, &team), &body.bytes, None)?;
     match (body.wants_events, body.once) {
         (false, None) => whole(&gateway, &team, job).await,
         (true, None) => events::run(&gateway, &team, job).await,

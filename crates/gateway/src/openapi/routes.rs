@@ -427,9 +427,88 @@ fn commands() -> Vec<Route> {
 }
 
 fn templates() -> Vec<Route> {
+    let told = |route: Route, from| {
+        route
+            .query(from, "integer", "How many entries are passed over")
+            .query("limit", "integer", "Up to 100 entries")
+            .query("level", "string", "The least: debug, info, warn or error")
+    };
+    let begin = |path, about| {
+        route("post", path, about)
+            .body("NewTemplate")
+            .gives(202, "BegunBuild")
+    };
+    let publish = |path| {
+        route("patch", path, "Let other teams use it, or not")
+            .body("PublishTemplate")
+            .gives(200, "TemplateNames")
+    };
     vec![
-        route("get", "/templates", "The templates that this node has").gives(200, "[Template]"),
-        route("get", "/templates/{id}", "One template").gives(200, "TemplateDetail"),
+        route("get", "/templates", "The team's templates and the server's")
+            .gives(200, "[Template]"),
+        route("get", "/v2/templates", "The same").gives(200, "[Template]"),
+        route("get", "/default-templates", "The templates of the server").gives(200, "[Template]"),
+        begin(
+            "/v3/templates",
+            "Begin a build of a template, which is made if it is not there",
+        ),
+        begin("/v2/templates", "The same; second generation"),
+        route("get", "/templates/{id}", "One template with its builds")
+            .gives(200, "TemplateDetail"),
+        route(
+            "delete",
+            "/templates/{id}",
+            "Remove it; its trees go with the last sandbox of it",
+        )
+        .gives(204, ""),
+        publish("/v2/templates/{id}"),
+        publish("/templates/{id}"),
+        route(
+            "get",
+            "/templates/{id}/files/{hash}",
+            "Whether an archive is there, and the address to put it at",
+        )
+        .gives(201, "UploadPlace"),
+        route(
+            "put",
+            "/templates/{id}/files/{hash}",
+            "Put an archive, at an address that was given",
+        )
+        .open()
+        .gives(201, ""),
+        route(
+            "post",
+            "/v2/templates/{id}/builds/{build}",
+            "Say what is built, and start it",
+        )
+        .body("StartBuild")
+        .gives(202, ""),
+        route("delete", "/v1/templates/{id}/builds/{build}", "End a build").gives(204, ""),
+        told(
+            route(
+                "get",
+                "/templates/{id}/builds/{build}/status",
+                "Where a build stands, and what it told",
+            ),
+            "logsOffset",
+        )
+        .gives(200, "BuildStatus"),
+        told(
+            route(
+                "get",
+                "/templates/{id}/builds/{build}/logs",
+                "What a build told",
+            ),
+            "cursor",
+        )
+        .gives(200, "BuildLogs"),
+        route("get", "/templates/{id}/tags", "Where its tags lead").gives(200, "[TemplateTag]"),
+        route("post", "/templates/tags", "Let tags lead to a build")
+            .body("NewTags")
+            .gives(201, "TaggedBuild"),
+        route("delete", "/templates/tags", "Take tags away")
+            .body("OldTags")
+            .gives(204, ""),
         route(
             "get",
             "/templates/aliases/{alias}",
@@ -449,11 +528,6 @@ fn later() -> Vec<Route> {
     );
     let others = [
         ("/snapshots", "Snapshots"),
-        ("/templates/{id}/{*rest}", "Builds of templates"),
-        ("/v2/templates", "Templates"),
-        ("/v2/templates/{*rest}", "Templates"),
-        ("/v3/templates", "Templates"),
-        ("/default-templates", "Templates"),
         ("/volumes", "Volumes"),
         ("/volumes/{*rest}", "Volumes"),
         ("/volumecontent/{*rest}", "Files of volumes"),

@@ -91,6 +91,11 @@ impl Core {
         self.trees.get_now(name)
     }
 
+    /// Keeps a template no longer for sandboxes that may come.
+    pub(crate) fn let_go_of(&self, name: &TemplateName) {
+        self.trees.let_go_of(name);
+    }
+
     /// What a zygote has loaded whose copies are to join sandboxes of a template: it has one, and kernels, or
     /// a script is run in them. What Linux counts for the owner of a user namespace, those of one zygote
     /// share: for a sandbox that gets no copy that would be a price for nothing.

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use soulbox_control::{CreateRequest, Once, SandboxCommand};
-use soulbox_model::{Isolation, Lifecycle, NetworkMode, OnTimeout};
+use soulbox_model::{Isolation, Lifecycle, NetworkMode, OnTimeout, TeamId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let request = CreateRequest {
         once,
-        ..request(&gateway, headers, asked, timeout, secure)?
+        ..request(&gateway, &team, headers, asked, timeout, secure)?
     };
     let command = SandboxCommand::Create(Box::new(request));
     let view = one(gateway.control.execute(&team, command).await?)?;
@@ -91,6 +91,7 @@ async fn create(
 
 fn request(
     gateway: &Gateway,
+    team: &TeamId,
     headers: &HeaderMap,
     asked: NewSandbox,
     timeout: Duration,
@@ -115,7 +116,7 @@ fn request(
     let variables = asked.env_vars.unwrap_or_default();
     check_maps(&metadata, &variables)?;
     Ok(CreateRequest {
-        template: gateway.control.template(&asked.template_id)?,
+        template: gateway.control.template(team, &asked.template_id)?,
         timeout,
         lifecycle,
         metadata,

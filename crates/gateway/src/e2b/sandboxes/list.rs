@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderName, HeaderValue, Uri};
 use soulbox_control::list::{Cursor, ListQuery};
 use soulbox_control::{SandboxCommand, SandboxReply};
-use soulbox_model::{Moment, SandboxState};
+use soulbox_model::{Moment, SandboxState, TemplateReference};
 use std::collections::BTreeMap;
 
 /// Where the next page begins; absent on the last one.
@@ -54,7 +54,9 @@ async fn list(
     let SandboxReply::Page(page) = reply else {
         return Err(unexpected());
     };
-    let sandboxes: Vec<_> = page.sandboxes.iter().map(view::listed).collect();
+    let listed = page.sandboxes.iter();
+    let listed = listed.map(|view| view::listed(gateway, view));
+    let sandboxes: Vec<_> = listed.collect();
     let mut response = axum::Json(sandboxes).into_response();
     let next = page
         .next
@@ -74,8 +76,8 @@ pub(crate) fn query(text: &str) -> Result<Option<ListQuery>, ApiError> {
             "state" => query.states.extend(states(&value)?),
             "order" => query.ascending = ascending(&value)?,
             "startedAfter" => query.started_after = Some(moment(&value)?),
-            "template" => match value.parse() {
-                Ok(template) => query.template = Some(template),
+            "template" => match value.parse::<TemplateReference>() {
+                Ok(_) => query.template = Some(value.into_owned()),
                 Err(_) => return Ok(None),
             },
             "limit" => query.limit = limit(&value)?,

@@ -5,7 +5,7 @@ use crate::e2b::ENVD_VERSION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use soulbox_control::SandboxView;
-use soulbox_model::{Limits, NetworkMode, SandboxId, SandboxState, TemplateName};
+use soulbox_model::{Limits, NetworkMode, SandboxId, SandboxState};
 use std::collections::BTreeMap;
 
 /// What E2B's field for the client's id holds, which nobody reads.
@@ -23,14 +23,15 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 #[derive(Serialize)]
 pub(crate) struct Sandbox<'a> {
     #[serde(rename = "templateID")]
-    template_id: &'a TemplateName,
+    template_id: String,
     #[serde(rename = "sandboxID")]
     sandbox_id: &'a SandboxId,
     #[serde(rename = "clientID")]
     client_id: &'static str,
     #[serde(rename = "envdVersion")]
     envd_version: &'static str,
-    alias: &'a TemplateName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<String>,
     #[serde(rename = "envdAccessToken", skip_serializing_if = "Option::is_none")]
     envd_access_token: Option<&'a str>,
     #[serde(rename = "trafficAccessToken")]
@@ -39,12 +40,13 @@ pub(crate) struct Sandbox<'a> {
 }
 
 pub(crate) fn sandbox<'a>(gateway: &'a Gateway, view: &'a SandboxView) -> Sandbox<'a> {
+    let (template_id, alias) = gateway.control.called(&view.record.template);
     Sandbox {
-        template_id: &view.record.template,
+        template_id,
         sandbox_id: &view.record.id,
         client_id: CLIENT_ID,
         envd_version: ENVD_VERSION,
-        alias: &view.record.template,
+        alias,
         envd_access_token: view.access_token.as_deref(),
         traffic_access_token: view.traffic_token.as_deref(),
         domain: domain(gateway),
@@ -60,12 +62,13 @@ fn domain(gateway: &Gateway) -> Option<&str> {
 #[derive(Serialize)]
 pub(crate) struct Listed<'a> {
     #[serde(rename = "templateID")]
-    template_id: &'a TemplateName,
+    template_id: String,
     #[serde(rename = "sandboxID")]
     sandbox_id: &'a SandboxId,
     #[serde(rename = "clientID")]
     client_id: &'static str,
-    alias: &'a TemplateName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<String>,
     #[serde(rename = "startedAt")]
     started_at: String,
     #[serde(rename = "endAt")]
@@ -83,14 +86,15 @@ pub(crate) struct Listed<'a> {
     isolation: &'static str,
 }
 
-pub(crate) fn listed(view: &SandboxView) -> Listed<'_> {
+pub(crate) fn listed<'a>(gateway: &Gateway, view: &'a SandboxView) -> Listed<'a> {
     let record = &view.record;
     let limits = &record.limits;
+    let (template_id, alias) = gateway.control.called(&record.template);
     Listed {
-        template_id: &record.template,
+        template_id,
         sandbox_id: &record.id,
         client_id: CLIENT_ID,
-        alias: &record.template,
+        alias,
         started_at: record.started_at.to_string(),
         end_at: record.end_at.to_string(),
         cpu_count: cpu_count(limits),
@@ -140,7 +144,7 @@ struct Lifecycle {
 pub(crate) fn detail<'a>(gateway: &'a Gateway, view: &'a SandboxView) -> Detail<'a> {
     let record = &view.record;
     Detail {
-        listed: listed(view),
+        listed: listed(gateway, view),
         envd_access_token: view.access_token.as_deref(),
         allow_internet_access: record.network == NetworkMode::Internet,
         domain: domain(gateway),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::Deserialize;
 use soulbox_control::RunRequest;
-use soulbox_model::{ByteSize, Isolation, Language, Limits, NetworkMode};
+use soulbox_model::{ByteSize, Isolation, Language, Limits, NetworkMode, TeamId};
 use soulbox_node::execute::{Execution, Program};
 use soulbox_node::template::TemplateStore;
 use soulbox_settings::Settings;
@@ -74,13 +74,13 @@ impl<'b> Asked<'b> {
     /// What is to be run; `body` is what this was read from. Of the output no more than `share` is kept.
     pub(super) fn job(
         self,
-        gateway: &Gateway,
+        (gateway, team): (&Gateway, &TeamId),
         body: &Bytes,
         share: Option<u64>,
     ) -> Result<Job, ApiError> {
         let control = &gateway.control;
-        let template = control.template_of_run(self.template.as_deref());
-        let template = template.map_err(|error| no_template(gateway, error.into()))?;
+        let template = control.template_of_run(team, self.template.as_deref());
+        let template = template.map_err(|error| no_template(gateway, team, error.into()))?;
         self.run_in(template, control.settings(), body, share)
     }
 
@@ -185,7 +185,7 @@ pub(super) fn fuzz(body: &Bytes) -> Result<(), ApiError> {
 }
 
 /// A template that is not there: with what there is.
-fn no_template(gateway: &Gateway, error: ApiError) -> ApiError {
+fn no_template(gateway: &Gateway, team: &TeamId, error: ApiError) -> ApiError {
     if error.status != StatusCode::NOT_FOUND {
         return error;
     }
@@ -193,10 +193,12 @@ fn no_template(gateway: &Gateway, error: ApiError) -> ApiError {
     let store = TemplateStore::new(&control.settings().paths.data_dir);
     let listed = store.list().unwrap_or_default();
     let names = listed.into_iter().map(|one| one.name.to_string());
+    let own = control.templates_of_team(team);
+    let names = names.chain(own.into_iter().map(|entry| entry.name));
     // One of these may be there without ever having been used.
     let names = names.chain(["base", "host"].map(str::to_owned));
     let names: BTreeSet<_> = names
-        .filter(|name| control.template(name).is_ok())
+        .filter(|name| control.template(team, name).is_ok())
         .collect();
     let names: Vec<_> = names.into_iter().collect();
     let help = match names.is_empty() {

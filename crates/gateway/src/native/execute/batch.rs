@@ -82,7 +82,7 @@ fn parse<'b>(body: &'b Bytes, settings: &Execute) -> Result<Batch<'b>, ApiError>
 /// One of them, with its own status: `{"status":200,"reply":{…}}` or `{"status":…,"error":{…}}`.
 async fn one(gateway: &Gateway, team: &TeamId, piece: Bytes, share: u64) -> Vec<u8> {
     let ran = async {
-        let job = ask::parse(&piece)?.job(gateway, &piece, Some(share))?;
+        let job = ask::parse(&piece)?.job((gateway, team), &piece, Some(share))?;
         run(gateway, team, job).await
     };
     match ran.await {

@@ -133,7 +133,7 @@ async fn serve(
     let Said::Start(asked) = parse(&first)? else {
         return Err(ApiError::bad("start: it must come first"));
     };
-    let job = asked.job(gateway, &first, None)?;
+    let job = asked.job((gateway, team), &first, None)?;
     drop(first);
     Run::new(gateway, team, job).serve(socket).await
 }

@@ -87,11 +87,11 @@ fn keep_ready(control: &Control) {
     // A zygote is one team's, so what its copies wait in is.
     let team = TeamId::default_team();
     let usual = control
-        .template(BASE)
+        .template(&team, BASE)
         .map(|base| (base, network, None, None));
-    let interpreter = control.template(INTERPRETER);
+    let interpreter = control.template(&team, INTERPRETER);
     let interpreter = interpreter.map(|template| (template, network, Some(team.clone()), None));
-    let run = control.template_of_run(None);
+    let run = control.template_of_run(&team, None);
     let run = run.map(|template| (template, NetworkMode::None, Some(team), Some(Script::Plain)));
     let kinds = [usual.ok(), interpreter.ok(), run.ok()];
     for (template, network, team, script) in kinds.into_iter().flatten() {
