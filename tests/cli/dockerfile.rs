@@ -148,3 +148,20 @@ fn what_fails_is_told_with_its_line() {
         .run(["template", "inspect", "context"])
         .expect_code(241);
 }
+
+#[test]
+fn a_failed_step_can_be_entered() {
+    let soulbox = soulbox();
+    let text =
+        "FROM template:minimal\nUSER root\nRUN echo made > /made\nRUN echo half > /half; false";
+    soulbox.file("context/Dockerfile", text);
+    let words = ["template", "build", "context", "--shell-on-failure"];
+    let input = b"cat /made; ls /half 2>&1; exit\n";
+    let ended = soulbox.run_with_input(&words, input).expect_code(1);
+    assert!(ended.text().contains("made"), "{ended:?}");
+    // What the step itself has written is not there, and nothing of the shell is left.
+    assert!(ended.text().contains("/half: No such"), "{ended:?}");
+    ended.expect_stderr(&["Dockerfile:4"]);
+    let left = soulbox.run(["template", "ls"]).expect_code(0).text();
+    assert!(!left.contains("failed-build"), "{left}");
+}

@@ -23,12 +23,15 @@ use soulbox_node::template::images::Images;
 use soulbox_node::template::steps::{StepBuilder, StepError, StepFailure};
 use soulbox_runtime::agent_client::StartRequest;
 use soulbox_settings::{Flag, Settings};
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// How many events may wait to be shown.
 const WAITING: usize = 4096;
+/// How long the engine may take to end.
+const ENDING: Duration = Duration::from_secs(10);
 
 /// Flags of `soulbox template build` for Dockerfiles.
 #[derive(Debug, clap::Args)]
@@ -205,9 +208,18 @@ pub(super) fn run(
         name,
         given,
         plan: planned.plan,
+        entered: OnceCell::new(),
     };
     let done = runtime.block_on(work.done(settings));
-    runtime.shutdown_background();
+    let Some(entered) = work.entered.get() else {
+        runtime.shutdown_background();
+        return done;
+    };
+    // The engine holds the template until all of it has ended.
+    runtime.shutdown_timeout(ENDING);
+    if let Err(error) = store.remove(entered) {
+        failed(&error).tell();
+    }
     done
 }
 
@@ -240,6 +252,8 @@ struct Work<'a> {
     name: &'a TemplateName,
     given: Given,
     plan: Plan,
+    /// The template of a failed step's beginning, while there is one.
+    entered: OnceCell<TemplateName>,
 }
 
 impl Work<'_> {
@@ -341,24 +355,22 @@ impl Work<'_> {
     /// Opens a shell in a sandbox of what there was before the failed step. It is a template of
     /// its own for that long, whose layers are all there already.
     async fn enter(&self, node: &Node, store: &TemplateStore, failure: &StepFailure, stop: &Stop) {
-        let entered = async {
-            let name = format!("failed-build-{}", std::process::id());
-            let name: TemplateName = name
-                .parse()
-                .map_err(|error| Failure::of(Exit::INTERNAL, &error))?;
-            let plan = before(&self.plan, failure);
-            let mut unseen = Shown::default();
-            self.build(node, store, (&plan, &name), stop, &mut unseen)
-                .await
-                .map_err(|failure| self.failure(&failure))?;
-            terminal::warn("a shell where the failed step began; `exit` ends it");
-            let done = self.shell(node, &name, stop).await;
-            store.remove(&name).map_err(|error| failed(&error))?;
-            done
+        let name = format!("failed-build-{}", std::process::id());
+        let Ok(name) = name.parse::<TemplateName>() else {
+            return;
         };
-        if let Err(failure) = entered.await {
+        let plan = before(&self.plan, failure);
+        let mut unseen = Shown::quiet();
+        let made = self.build(node, store, (&plan, &name), stop, &mut unseen);
+        if let Err(failure) = made.await {
+            self.failure(&failure).tell();
+            return;
+        }
+        terminal::warn("a shell where the failed step began; `exit` ends it");
+        if let Err(failure) = self.shell(node, &name, stop).await {
             failure.tell();
         }
+        self.entered.set(name).ok();
     }
 
     async fn shell(&self, node: &Node, name: &TemplateName, stop: &Stop) -> Result<(), Failure> {

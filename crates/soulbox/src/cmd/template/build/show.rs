@@ -29,9 +29,18 @@ pub(super) struct Shown {
     rows: Vec<Row>,
     current: String,
     cached: bool,
+    quiet: bool,
 }
 
 impl Shown {
+    /// One that shows nothing: what is done has been shown before.
+    pub(super) fn quiet() -> Self {
+        Self {
+            quiet: true,
+            ..Self::default()
+        }
+    }
+
     /// Shows events until there are no more.
     pub(super) async fn follow(
         &mut self,
@@ -40,6 +49,9 @@ impl Shown {
         progress: &Progress,
     ) {
         while let Some(event) = events.recv().await {
+            if self.quiet {
+                continue;
+            }
             let number = number(plan, &event);
             for line in self.event(number, event.what, progress) {
                 progress.print(&line);
