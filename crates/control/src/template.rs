@@ -235,11 +235,7 @@ impl Control {
     /// The template of the server of a name.
     pub(crate) fn of_server(&self, text: &str) -> Result<TemplateName, ControlError> {
         let missing = || ControlError::no_template(text);
-        let name = text
-            .strip_suffix(":default")
-            .or_else(|| text.strip_suffix(":latest"))
-            .unwrap_or(text);
-        let name: TemplateName = name.parse().map_err(|_| missing())?;
+        let name = TemplateName::of_tagged(text).map_err(|_| missing())?;
         // Trees that teams made are found by their records alone.
         if TemplateId::of_build(&name).is_some() {
             return Err(missing());

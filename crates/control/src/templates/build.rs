@@ -5,9 +5,11 @@ use super::record::{BuildRecord, BuildStatus, Reason, TemplateEntry};
 use super::upload::Uploads;
 use crate::control::Control;
 use crate::error::{ControlError, in_one_line};
+use soulbox_image::oci::registry::TrustError;
 use soulbox_image::record::TemplateRecord;
 use soulbox_image::steps::{Plan, RegistryAuth};
 use soulbox_model::{BuildId, Moment, TeamId, TemplateId};
+use soulbox_node::template::images::Images;
 use soulbox_node::template::steps::{
     Boxed, Happened, ImageGround, Sources, StepBuilder, StepError, StepEvent, StepFailure,
 };
@@ -276,6 +278,7 @@ impl Work {
         let sources = Given {
             team: &self.team,
             uploads: &self.control.made.uploads,
+            images: Images::for_clients(settings, &self.control.templates),
         };
         let limits = crate::template::limits(settings.sandbox.limits(), &self.build);
         let make = async {
@@ -349,6 +352,8 @@ impl Work {
 struct Given<'a> {
     team: &'a TeamId,
     uploads: &'a Uploads,
+    /// Without what the operator alone may reach.
+    images: Result<Images, TrustError>,
 }
 
 impl Sources for Given<'_> {
@@ -359,15 +364,18 @@ impl Sources for Given<'_> {
     fn image<'a>(
         &'a self,
         reference: &'a str,
-        _: Option<&'a RegistryAuth>,
-        _: &'a (dyn Fn(Happened) + Send + Sync),
+        auth: Option<&'a RegistryAuth>,
+        told: &'a (dyn Fn(Happened) + Send + Sync),
     ) -> Boxed<'a, Result<ImageGround, StepError>> {
-        Box::pin(async move {
-            Err(StepError::Base {
-                what: format!("image {reference}"),
-                why: "images of registries are not built yet; begin with a template".into(),
-            })
-        })
+        match &self.images {
+            Ok(images) => images.image(reference, auth, told),
+            Err(error) => Box::pin(async move {
+                Err(StepError::Base {
+                    what: format!("image {reference}"),
+                    why: in_one_line(error),
+                })
+            }),
+        }
     }
 }
 
