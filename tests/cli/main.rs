@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used)] // a test that cannot be set up has failed
 
+mod archive;
 mod bench;
 mod completion;
 mod config;

@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 /// A root with a shell that runs code, of the host's own files.
-fn fill(root: &Path) {
+pub(crate) fn fill(root: &Path) {
     for directory in ["bin", "etc", "lib", "lib64", "srv"] {
         fs::create_dir_all(root.join(directory)).expect("a directory");
     }

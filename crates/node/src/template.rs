@@ -10,9 +10,11 @@
 //! | list, get, inspect, remove | here |
 //! | building one from a recipe | [`build`] |
 //! | images of registries | [`images`] |
+//! | images in files, read and written | [`archives`] |
 //! | the sandbox that a recipe's script runs in | [`script`] |
 //! | building one in steps, each a layer | [`steps`] |
 
+pub mod archives;
 pub mod build;
 pub mod images;
 pub mod script;

@@ -125,28 +125,13 @@ impl Images {
         let pulled = self
             .registry
             .pull(&image, auth, &self.templates, unpack_layer, &tell);
-        let mut held = pulled.await.map_err(|error| wrong(Box::new(error)))?;
-        let sum = |of: fn(&soulbox_image::layer_store::LayerFacts) -> u64| -> u64 {
-            held.iter().map(|layer| of(&layer.facts)).sum()
-        };
-        let size = TreeSize {
-            bytes: ByteSize(sum(|facts| facts.size.bytes())),
-            files: sum(|facts| facts.files),
-        };
-        let mut layers = layers_of(held.iter().map(|layer| layer.tree.clone()).collect());
-        if let Some(top) = top(&LayerStore::new(&self.templates), &layers)? {
-            let below = std::mem::replace(&mut layers.rootfs, top.tree.clone());
-            if !held.is_empty() {
-                layers.below.insert(0, below);
-            }
-            held.push(top);
-        }
-        let mut record = record_of(name_of(&image.reference), &image.config, &layers, size);
-        record.layers = held.iter().map(|layer| layer.id.clone()).collect();
-        Ok(ImageGround {
-            layers: held.into_iter().map(Arc::new).collect(),
-            record,
-        })
+        let held = pulled.await.map_err(|error| wrong(Box::new(error)))?;
+        ground_of(
+            &self.templates,
+            held,
+            &image.config,
+            name_of(&image.reference),
+        )
     }
 
     /// Makes the template `name` of an image, with the account `user` if that can be made in it.
@@ -181,17 +166,59 @@ impl Images {
             line: None,
             source,
         })?;
-        let plan = plan(reference, &ground);
-        let builder = StepBuilder {
-            store,
-            node,
-            sources: &Here(ground),
-            limits: limits(node),
-            timeout: STEP_TIME,
-            events,
-        };
-        builder.build(&plan, name, stop).await
+        make(ground, reference, name, (store, node), events, stop).await
     }
+}
+
+/// An image whose layers are here, with what sandboxes need and it lacks.
+pub(super) fn ground_of(
+    templates: &Path,
+    mut held: Vec<HeldLayer>,
+    config: &ImageConfig,
+    name: TemplateName,
+) -> Result<ImageGround, StepError> {
+    let sum = |of: fn(&soulbox_image::layer_store::LayerFacts) -> u64| -> u64 {
+        held.iter().map(|layer| of(&layer.facts)).sum()
+    };
+    let size = TreeSize {
+        bytes: ByteSize(sum(|facts| facts.size.bytes())),
+        files: sum(|facts| facts.files),
+    };
+    let mut layers = layers_of(held.iter().map(|layer| layer.tree.clone()).collect());
+    if let Some(top) = top(&LayerStore::new(templates), &layers)? {
+        let below = std::mem::replace(&mut layers.rootfs, top.tree.clone());
+        if !held.is_empty() {
+            layers.below.insert(0, below);
+        }
+        held.push(top);
+    }
+    let mut record = record_of(name, config, &layers, size);
+    record.layers = held.iter().map(|layer| layer.id.clone()).collect();
+    Ok(ImageGround {
+        layers: held.into_iter().map(Arc::new).collect(),
+        record,
+    })
+}
+
+/// Makes the template `name` of an image that is here.
+pub(super) async fn make(
+    ground: ImageGround,
+    reference: &str,
+    name: &TemplateName,
+    (store, node): (&TemplateStore, &Node),
+    events: &Sender<StepEvent>,
+    stop: Stop<'_>,
+) -> Result<TemplateRecord, StepFailure> {
+    let plan = plan(reference, &ground);
+    let builder = StepBuilder {
+        store,
+        node,
+        sources: &Here(ground),
+        limits: limits(node),
+        timeout: STEP_TIME,
+        events,
+    };
+    builder.build(&plan, name, stop).await
 }
 
 impl Sources for Images {

@@ -1,6 +1,8 @@
 //! `soulbox template`: what sandboxes start from.
 
 mod build;
+mod export;
+mod import;
 mod inspect;
 mod list;
 mod pull;
@@ -28,6 +30,10 @@ enum Verb {
     Build(Box<build::Args>),
     /// Make a template of an image of a registry
     Pull(pull::Args),
+    /// Make a template of an image in a file or a directory
+    Import(import::Args),
+    /// Write a template as an image into a file
+    Export(export::Args),
     /// Remove a template
     Rm(remove::Args),
     /// Tell everything about a template
@@ -40,6 +46,8 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Verb::Ls(args) => list::run(global, args),
         Verb::Build(args) => build::run(global, args),
         Verb::Pull(args) => pull::run(global, args),
+        Verb::Import(args) => import::run(global, args),
+        Verb::Export(args) => export::run(global, args),
         Verb::Rm(args) => remove::run(global, args),
         Verb::Inspect(args) => inspect::run(global, args),
     }

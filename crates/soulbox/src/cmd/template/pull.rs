@@ -10,6 +10,7 @@ use crate::terminal::{self, Progress};
 use serde_json::json;
 use soulbox_image::oci::platform::Platform;
 use soulbox_image::oci::reference::Reference;
+use soulbox_image::record::TemplateRecord;
 use soulbox_image::steps::RegistryAuth;
 use soulbox_model::TemplateName;
 use soulbox_node::template::TemplateStore;
@@ -32,7 +33,7 @@ const WAITING: usize = 1024;
 /// The longest password.
 const MAX_PASSWORD: u64 = 64 << 10;
 /// How long threads may take to clean up behind a pull that was given up.
-const CLEANING: Duration = Duration::from_secs(10);
+pub(super) const CLEANING: Duration = Duration::from_secs(10);
 
 /// Flags of `soulbox template pull`.
 #[derive(Debug, clap::Args)]
@@ -128,17 +129,22 @@ async fn pull(
     if args.json {
         terminal::print_json(&json!(record))?;
     } else {
-        let (size, layers) = (record.size.bytes() >> 20, record.layers.len());
-        terminal::print(&format!(
-            "made template {}: {size} MiB, {} files, {layers} layers",
-            record.name, record.files
-        ))?;
+        print_made(&record)?;
     }
     Ok(Exit::SUCCESS)
 }
 
+/// Tells what was made.
+pub(super) fn print_made(record: &TemplateRecord) -> Result<(), Failure> {
+    let (size, layers) = (record.size.bytes() >> 20, record.layers.len());
+    terminal::print(&format!(
+        "made template {}: {size} MiB, {} files, {layers} layers",
+        record.name, record.files
+    ))
+}
+
 /// Shows what happens until the template is made.
-async fn show(mut events: mpsc::Receiver<StepEvent>, progress: &Progress) {
+pub(super) async fn show(mut events: mpsc::Receiver<StepEvent>, progress: &Progress) {
     while let Some(event) = events.recv().await {
         match event.what {
             Happened::Progress { percent, text } => {
@@ -152,7 +158,7 @@ async fn show(mut events: mpsc::Receiver<StepEvent>, progress: &Progress) {
     }
 }
 
-fn failed(failure: &StepFailure) -> Failure {
+pub(super) fn failed(failure: &StepFailure) -> Failure {
     match &failure.source {
         StepError::Image { reference, source } => {
             let failure = Failure::new(Exit::NO, format!("cannot pull {reference}"));
