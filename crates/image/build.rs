@@ -34,6 +34,8 @@ fn main() -> Result<(), String> {
     let top = fs::canonicalize(top).map_err(|error| error.to_string())?;
     let mut code = String::from("pub(super) const TREES: &[(&str, &[File])] = &[\n");
     for place in PLACES {
+        // A tree that is new is a change of the place.
+        println!("cargo::rerun-if-changed={}", top.join(place).display());
         let trees = entries(&top.join(place))?;
         for tree in trees.into_iter().filter(|path| path.is_dir()) {
             let _ = writeln!(code, "    ({:?}, &[", format!("{place}/{}", name(&tree)));

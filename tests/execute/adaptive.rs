@@ -1,6 +1,6 @@
 //! Limits that are proposed from what runs before used.
 
-use super::server::{events, run, text};
+use super::server::{events, run, text, until};
 use serde_json::{Value, json};
 use soulbox_tests::server::Server;
 
@@ -37,7 +37,12 @@ fn limits_follow_what_runs_before_used() {
     assert!(message.contains("an adaptive limit of"), "{message}");
     assert_eq!(ran["memory_kills"]["limit"], ran["adaptive"]["memory"]);
     let limit = ran["adaptive"]["memory"].as_u64().expect("bytes");
-    let told = events(&server, text(&ran, "sandbox"));
+    // It is written down beside the answer.
+    let mut told = Vec::new();
+    until("the end is written down", || {
+        told = events(&server, text(&ran, "sandbox"));
+        !told.is_empty()
+    });
     let end = told.last().expect("an end");
     assert_eq!(end["cause"], "out_of_memory", "{end}");
     assert!(

@@ -290,8 +290,12 @@ fn what_is_documented_answers_and_the_page_and_the_figures_are_told() {
             let answer = server.ask(&format!("{method} {path}\nX-Forwarded-For: 192.0.2.1"), "");
             let keyed = told.get("security").is_some();
             let is_page = path.starts_with("/page/");
+            // The signature in its address is what it takes in place of a key.
+            let signed = method == "PUT" && path.starts_with("/templates/");
             let wanted = if keyed {
                 401
+            } else if signed {
+                403
             } else if is_page {
                 404
             } else {

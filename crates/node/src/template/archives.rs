@@ -11,7 +11,7 @@ use soulbox_image::oci::platform::Platform;
 use soulbox_image::record::{TemplateRecord, UsrFrom};
 use soulbox_model::TemplateName;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc::Sender;
@@ -72,7 +72,7 @@ impl Archive {
         let mut importing = tokio::task::spawn_blocking({
             let (archive, asked) = (self.clone(), Arc::clone(&asked));
             let (templates, events) = (store.directory().to_owned(), events.clone());
-            move || archive.import(templates, asked, &events)
+            move || archive.import(&templates, asked, &events)
         });
         let ended = tokio::select! {
             ended = &mut importing => ended,
@@ -98,7 +98,7 @@ impl Archive {
 
     fn import(
         &self,
-        templates: PathBuf,
+        templates: &Path,
         stop: Arc<AtomicBool>,
         events: &Sender<StepEvent>,
     ) -> Result<Imported, ImportError> {
@@ -106,7 +106,7 @@ impl Archive {
             from: &self.path,
             called: self.called.as_deref(),
             platform: &self.platform,
-            templates: &templates,
+            templates,
             stop,
         };
         import.run(&|done, all| {
