@@ -42,7 +42,11 @@ fn a_template_goes_to_another_machine_as_a_file() {
         let ran = soulbox
             .run(["run", "-t", template, "-l", "bash", "-c", code])
             .expect_code(0);
-        assert!(ran.text().starts_with("user\nof the image\nuser "), "{}", ran.text());
+        assert!(
+            ran.text().starts_with("user\nof the image\nuser "),
+            "{}",
+            ran.text()
+        );
     }
     // Nothing but the files that were asked for.
     let left = fs::read_dir(ground.path()).expect("a directory").count();
